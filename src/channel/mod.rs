@@ -1,0 +1,109 @@
+//! The only crossing between the two runtimes: requests one way, through a bounded queue; replies back, through one
+//! [`slot`] per request.
+//!
+//! It never decides what a request does, never touches the engine, and never lets a request be answered twice or not
+//! at all. The queue outlives the storage runtime: while storage restarts, requests wait in it (or are withdrawn).
+
+mod client;
+pub mod slot;
+
+pub use client::{InFlight, Outgoing, StorageClient, Submitted};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
+use uuid::Uuid;
+
+use crate::keyspace::Operation;
+use crate::observe::{Client, CommandCounters};
+use crate::resp::{CommandArgs, Protocol};
+use slot::Responder;
+
+/// Identifies a request across both runtimes, in logs, and in retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub Uuid);
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One command of a request.
+#[derive(Debug)]
+pub struct StorageCommand {
+    /// The command's full name, for logs.
+    pub name: &'static str,
+    pub counters: Arc<CommandCounters>,
+    pub operation: Box<dyn Operation>,
+    /// What the client sent, for the slow log.
+    pub args: CommandArgs,
+    /// The logical database it runs in.
+    pub db: usize,
+    pub protocol: Protocol,
+    /// The reply is not wanted (CLIENT REPLY OFF).
+    pub silent: bool,
+}
+
+/// One step of a pipeline.
+#[derive(Debug)]
+pub enum Step {
+    Run(StorageCommand),
+    /// A reply that the network side knew already, in its place among the others.
+    Reply(Bytes),
+}
+
+/// A pipeline on its way to the storage runtime.
+pub struct StorageRequest {
+    pub id: RequestId,
+    /// Who sent it.
+    pub client: Arc<Client>,
+    pub steps: Arc<Vec<Step>>,
+    /// Steps before this one were done by an earlier request.
+    pub first: usize,
+    /// On the monotonic clock. A request that has not started by then never starts.
+    pub deadline: Duration,
+    /// Where replies are written; comes back in the response.
+    pub buffer: BytesMut,
+    pub responder: Responder<StorageResponse>,
+    /// Its share of `channel-max-bytes`, held until the request ends.
+    pub share: OwnedSemaphorePermit,
+}
+
+/// What the storage runtime answers.
+#[derive(Debug)]
+pub struct StorageResponse {
+    /// The replies, encoded.
+    pub replies: BytesMut,
+    /// The first step that was not run: less than all when the replies reached their size limit. The rest has to be
+    /// sent again.
+    pub next_step: usize,
+}
+
+/// The receiving ends, which the storage runtime borrows. They outlive it.
+#[derive(Clone)]
+pub struct MessageChannel {
+    /// Requests with a write in them, in order, for the writer.
+    pub writes: Arc<Mutex<mpsc::Receiver<StorageRequest>>>,
+    /// Requests that only read, for the readers.
+    pub reads: Arc<Mutex<mpsc::Receiver<StorageRequest>>>,
+}
+
+/// The sending ends; see [`StorageClient`].
+#[derive(Clone, Debug)]
+struct Senders {
+    writes: mpsc::Sender<StorageRequest>,
+    reads: mpsc::Sender<StorageRequest>,
+}
+
+impl MessageChannel {
+    /// Each of the two queues holds `capacity` requests (`channel-capacity`).
+    fn new(capacity: usize) -> (Senders, MessageChannel) {
+        let (writes, writes_end) = mpsc::channel(capacity);
+        let (reads, reads_end) = mpsc::channel(capacity);
+        let ends = MessageChannel { writes: Arc::new(Mutex::new(writes_end)), reads: Arc::new(Mutex::new(reads_end)) };
+        (Senders { writes, reads }, ends)
+    }
+}

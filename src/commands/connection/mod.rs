@@ -1,0 +1,308 @@
+//! The connection itself: who is at the other end, what it speaks, which database it sees. CLIENT is in [`client`].
+//!
+//! Nothing here waits for anything: these commands answer while storage stalls (R1.1). A password must never reach a
+//! reply, a log or the slow log.
+
+mod client;
+
+use super::introspection;
+use super::parse::Args;
+use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session};
+use crate::config::REDIS_VERSION;
+use crate::number;
+use crate::resp::{CommandArgs, Protocol, ReplyBuffer};
+
+pub static COMMANDS: &[&Command] = &[&AUTH, &client::CLIENT, &ECHO, &HELLO, &PING, &QUIT, &RESET, &SELECT];
+
+/// The one user there is.
+pub(super) const USER: &str = "default";
+
+/// What a connection may do before it has said who it is, at any time and in any state of the server.
+const ANYTIME: &[Flag] =
+    &[Flag::Noscript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy];
+
+const BASE: Command = Command { group: Group::Connection, categories: &["@connection"], ..Command::BASE };
+
+static PING: Command = Command {
+    name: "ping",
+    summary: "Ping the server",
+    since: "1.0.0",
+    arity: -1,
+    flags: &[Flag::Fast],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    arguments: &[Argument::string("message").optional()],
+    examples: r#"> PING
+PONG
+> PING "hello world"
+"hello world""#,
+    run: Run::Session(ping),
+    ..BASE
+};
+
+fn ping(_: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    match args.len() {
+        1 => reply.simple("PONG"),
+        2 => reply.bulk(&args[1]),
+        _ => return Err(CommandError::Arity(PING.name.into())),
+    }
+    Ok(Next::Done)
+}
+
+static ECHO: Command = Command {
+    name: "echo",
+    summary: "Echo the given string",
+    since: "1.0.0",
+    arity: 2,
+    flags: &[Flag::Loading, Flag::Stale, Flag::Fast],
+    arguments: &[Argument::string("message")],
+    examples: r#"> ECHO "Hello World!"
+"Hello World!""#,
+    run: Run::Session(echo),
+    ..BASE
+};
+
+fn echo(_: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    reply.bulk(&args[1]);
+    Ok(Next::Done)
+}
+
+static HELLO: Command = Command {
+    name: "hello",
+    summary: "Handshake with Redis",
+    since: "6.0.0",
+    arity: -1,
+    flags: ANYTIME,
+    history: &[(
+        "6.2.0",
+        "`protover` made optional; when called without arguments the command reports the current connection's context.",
+    )],
+    arguments: &[Argument::block(
+        "arguments",
+        &[
+            Argument::integer("protover"),
+            Argument::block("username_password", &[Argument::string("username"), Argument::string("password")])
+                .token("AUTH")
+                .optional(),
+            Argument::string("clientname").token("SETNAME").optional(),
+        ],
+    )
+    .optional()],
+    examples: r#"> HELLO 2 SETNAME worker
+ 1) "server"
+ 2) "redis"
+ 3) "version"
+ 4) "7.0.15"
+ 5) "proto"
+ 6) (integer) 2
+...
+> CLIENT GETNAME
+"worker"
+> HELLO 4
+(error) NOPROTO unsupported protocol version
+> HELLO 3 AUTH default
+(error) ERR Syntax error in HELLO option 'AUTH'"#,
+    run: Run::Session(hello),
+    ..BASE
+};
+
+/// All of it is read before any of it takes effect: a HELLO that fails changes nothing.
+fn hello(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let mut args = Args::new(args);
+    let protocol = match args.peek() {
+        None => session.protocol,
+        Some(_) => protocol(args.next()?)?,
+    };
+    let (mut credentials, mut name) = (None, None);
+    while let Some(option) = args.peek() {
+        let option_error = |_| CommandError::custom(format!("ERR Syntax error in HELLO option '{}'", text(option)));
+        if args.remaining() > 2 && args.take_word("AUTH") {
+            credentials = Some((args.next()?, args.next()?));
+        } else if args.remaining() > 1 && args.take_word("SETNAME") {
+            name = Some(client::valid_name(args.next()?)?);
+        } else {
+            return Err(option_error(()));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        authenticate(session, user, password)?;
+    }
+    if !session.authenticated {
+        return Err(CommandError::custom(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
+             option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    session.protocol = protocol;
+    session.client.update(|facts| {
+        facts.protocol = protocol;
+        facts.name = name.unwrap_or(std::mem::take(&mut facts.name));
+    });
+    reply.set_protocol(protocol);
+    introduce(session, reply);
+    Ok(Next::Done)
+}
+
+fn protocol(version: &[u8]) -> Result<Protocol, CommandError> {
+    match number::parse_i64(version) {
+        Some(2) => Ok(Protocol::Resp2),
+        Some(3) => Ok(Protocol::Resp3),
+        Some(_) => Err(CommandError::custom("NOPROTO unsupported protocol version")),
+        None => Err(CommandError::custom("ERR Protocol version is not an integer or out of range")),
+    }
+}
+
+/// HELLO's reply: what clients choose their behaviour by.
+fn introduce(session: &Session, reply: &mut ReplyBuffer) {
+    reply.map(7);
+    for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"proto");
+    reply.integer(version_number(session.protocol));
+    reply.bulk(b"id");
+    reply.integer(session.client.id as i64);
+    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"modules");
+    reply.array(0);
+}
+
+/// What HELLO calls a protocol.
+fn version_number(protocol: Protocol) -> i64 {
+    match protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    }
+}
+
+static AUTH: Command = Command {
+    name: "auth",
+    summary: "Authenticate to the server",
+    since: "1.0.0",
+    complexity: "O(N) where N is the number of passwords defined for the user",
+    arity: -2,
+    flags: ANYTIME,
+    history: &[("6.0.0", "Added ACL style (username and password).")],
+    arguments: &[Argument::string("username").since("6.0.0").optional(), Argument::string("password")],
+    examples: r#"> AUTH secret
+(error) ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?
+> CONFIG SET requirepass secret
+OK
+> AUTH wrong
+(error) WRONGPASS invalid username-password pair or user is disabled.
+> AUTH default secret
+OK"#,
+    run: Run::Session(auth),
+    ..BASE
+};
+
+fn auth(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    match args.len() {
+        2 if session.server.config.current().network.requirepass.is_empty() => {
+            return Err(CommandError::custom(
+                "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+                 configuration is correct?",
+            ));
+        }
+        2 => authenticate(session, USER.as_bytes(), &args[1])?,
+        3 => authenticate(session, &args[1], &args[2])?,
+        _ => return Err(CommandError::Syntax),
+    }
+    reply.ok();
+    Ok(Next::Done)
+}
+
+/// Without a password the user may come with any.
+fn authenticate(session: &mut Session, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+    let config = session.server.config.current();
+    let expected = config.requirepass();
+    if user != USER.as_bytes() || !(expected.is_empty() || same_secret(expected, password)) {
+        return Err(CommandError::custom("WRONGPASS invalid username-password pair or user is disabled."));
+    }
+    session.authenticated = true;
+    Ok(())
+}
+
+/// Compares without telling by the time it takes how much is right: the length, at most.
+fn same_secret(expected: &[u8], given: &[u8]) -> bool {
+    let differences = expected.iter().zip(given).fold(0, |found, (a, b)| found | (a ^ b));
+    expected.len() == given.len() && std::hint::black_box(differences) == 0
+}
+
+static SELECT: Command = Command {
+    name: "select",
+    summary: "Change the selected database for the current connection",
+    since: "1.0.0",
+    arity: 2,
+    flags: &[Flag::Loading, Flag::Stale, Flag::Fast],
+    arguments: &[Argument::integer("index")],
+    examples: r#"> SELECT 1
+OK
+> SELECT 100000
+(error) ERR DB index is out of range"#,
+    run: Run::Session(select),
+    ..BASE
+};
+
+fn select(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let index = number::parse_i64(&args[1]).ok_or(CommandError::NotInteger)?;
+    if i32::try_from(index).is_err() {
+        return Err(CommandError::custom(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
+    let count = session.server.databases.load().len();
+    let db = usize::try_from(index).ok().filter(|db| *db < count).ok_or(CommandError::DbIndex)?;
+    session.db = db;
+    session.client.update(|facts| facts.db = db);
+    reply.ok();
+    Ok(Next::Done)
+}
+
+static QUIT: Command = Command {
+    name: "quit",
+    summary: "Close the connection",
+    since: "1.0.0",
+    arity: -1,
+    flags: ANYTIME,
+    examples: r#"> QUIT
+OK"#,
+    run: Run::Session(quit),
+    ..BASE
+};
+
+fn quit(_: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    reply.ok();
+    Ok(Next::Close)
+}
+
+static RESET: Command = Command {
+    name: "reset",
+    summary: "Reset the connection",
+    since: "6.2.0",
+    arity: 1,
+    flags: ANYTIME,
+    examples: r#"> CLIENT SETNAME worker
+OK
+> RESET
+RESET
+> CLIENT GETNAME
+(nil)"#,
+    run: Run::Session(reset),
+    ..BASE
+};
+
+fn reset(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    session.reset();
+    reply.set_protocol(session.protocol);
+    reply.simple("RESET");
+    Ok(Next::Done)
+}
+
+/// A client's words, for an error that repeats them.
+pub(super) fn text(word: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(&word[..word.len().min(128)])
+}

@@ -1,0 +1,88 @@
+//! What a command that runs on the network side may see and change: its own [`Session`], and through it the [`Server`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
+
+use super::CommandTable;
+use crate::channel::StorageClient;
+use crate::config::LiveConfig;
+use crate::env::{Domain, Env, ShutdownRequest};
+use crate::keyspace::{DatabaseMap, KeyspaceStats};
+use crate::observe::{Client, Clients, ServerStats};
+use crate::resp::Protocol;
+use crate::storage::StorageState;
+
+/// What the connection does after a network-side command.
+pub enum Next {
+    /// The reply is written; go on.
+    Done,
+    /// Send what was written, then close the connection (QUIT).
+    Close,
+    /// The reply takes time: the connection awaits these bytes (encoded for the session's protocol) and goes on decoding
+    /// only after them. Never for anything that a stalled disk could hold up, unless the command is about the disk.
+    Wait(Pin<Box<dyn Future<Output = Bytes> + Send>>),
+    /// Nothing is sent: the server is going down and the connection ends with it (SHUTDOWN).
+    Shutdown,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The next command's reply is not sent.
+    SkipNext,
+    /// This command's reply is not sent; [`ReplyMode::On`] after it.
+    Skip,
+}
+
+/// One connection's own state. Only its connection touches it; what others may see of it is in [`Client`].
+pub struct Session {
+    pub server: Arc<Server>,
+    pub client: Arc<Client>,
+    /// SELECT
+    pub db: usize,
+    /// HELLO
+    pub protocol: Protocol,
+    /// AUTH, or no password is required.
+    pub authenticated: bool,
+    pub reply_mode: ReplyMode,
+}
+
+impl Session {
+    pub fn new(server: Arc<Server>, client: Arc<Client>) -> Session {
+        let authenticated = server.config.current().requirepass().is_empty();
+        Session { server, client, db: 0, protocol: Protocol::Resp2, authenticated, reply_mode: ReplyMode::On }
+    }
+
+    /// RESET: as a new connection, except for its id and address.
+    pub fn reset(&mut self) {
+        *self = Session::new(self.server.clone(), self.client.clone());
+        self.client.reset();
+    }
+}
+
+/// What all connections share. Everything in it answers without waiting for storage, [`Server::storage`] excepted.
+pub struct Server {
+    pub env: Env,
+    pub config: Arc<LiveConfig>,
+    pub commands: CommandTable,
+    pub clients: Clients,
+    pub stats: Arc<ServerStats>,
+    pub storage: StorageClient,
+    /// Which physical database each logical one is, as last committed.
+    pub databases: Arc<ArcSwap<DatabaseMap>>,
+    pub keyspace: Arc<KeyspaceStats>,
+    pub shutdown: Arc<ShutdownRequest>,
+    /// 40 hexadecimal digits, new at every start (INFO's `run_id`).
+    pub run_id: String,
+    /// The storage side, while it runs: for its figures. Its engine is not for the network side (R2.1).
+    pub storage_state: ArcSwapOption<StorageState>,
+    /// Where threads may wait for the disk: CONFIG REWRITE.
+    pub storage_domain: Arc<dyn Domain>,
+}

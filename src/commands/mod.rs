@@ -1,0 +1,29 @@
+//! The commands: one file per family, each holding its rows of the command table, its parsing, its running and its
+//! examples. Adding a command edits one file; adding a family adds one line to [`FAMILIES`].
+//!
+//! A command is parsed in the network runtime and, if it needs data, run in the storage runtime as an [`Operation`]: a
+//! synchronous function of a [`Keyspace`]. It must never read a clock, draw a random number, or touch a socket or a
+//! file by any other way than its context gives it.
+
+pub mod context;
+pub mod parse;
+pub mod record;
+pub mod spec;
+pub mod table;
+
+mod connection;
+mod introspection;
+mod keys;
+mod server;
+mod strings;
+#[cfg(test)]
+mod testing;
+
+pub use context::{Next, Session};
+pub use crate::keyspace::{CommandError, Operation};
+pub use spec::{Argument, ArgumentKind, BeginSearch, Command, FindKeys, Flag, Group, KeySpec, Run};
+pub use table::CommandTable;
+
+/// Every family of commands.
+pub static FAMILIES: &[&[&Command]] =
+    &[connection::COMMANDS, introspection::COMMANDS, keys::COMMANDS, server::COMMANDS, strings::COMMANDS];

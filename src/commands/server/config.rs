@@ -1,0 +1,166 @@
+//! CONFIG: the configuration of the running server, over [`LiveConfig`](crate::config::LiveConfig).
+
+use bytes::Bytes;
+
+use super::{ADMIN, BASE, CONTAINER};
+use crate::commands::introspection;
+use crate::commands::{Argument, Command, CommandError, Next, Run, Session};
+use crate::config::{Directive, Meaning, Section};
+use crate::observe::set_log_level;
+use crate::resp::{CommandArgs, ReplyBuffer};
+use crate::storage::on_engine_thread;
+
+pub static CONFIG: Command = Command {
+    name: "config",
+    summary: "A container for server configuration commands",
+    since: "2.0.0",
+    subcommands: &[&GET, &HELP, &RESETSTAT, &REWRITE, &SET],
+    ..CONTAINER
+};
+
+static HELP: Command = Command {
+    examples: r#"> CONFIG HELP
+..."#,
+    ..introspection::HELP
+};
+
+static GET: Command = Command {
+    name: "get",
+    summary: "Get the values of configuration parameters",
+    since: "2.0.0",
+    complexity: "O(N) when N is the number of configuration parameters provided",
+    arity: -3,
+    flags: ADMIN,
+    history: &[("7.0.0", "Added the ability to pass multiple pattern parameters in one call")],
+    arguments: &[Argument::block("parameter", &[Argument::string("parameter")]).multiple()],
+    examples: r#"> CONFIG GET appendfsync maxmemory
+1) "appendfsync"
+2) "everysec"
+3) "maxmemory"
+4) "0"
+> CONFIG GET nosuchdirective
+(empty array)"#,
+    run: Run::Server(get),
+    ..BASE
+};
+
+fn get(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let patterns: Vec<&[u8]> = args.iter().skip(2).collect();
+    let found = session.server.config.get(&patterns);
+    reply.map(found.len());
+    for (name, value) in found {
+        reply.bulk(&name);
+        reply.bulk(&value);
+    }
+    Ok(Next::Done)
+}
+
+static SET: Command = Command {
+    name: "set",
+    summary: "Set configuration parameters to the given values",
+    since: "2.0.0",
+    complexity: "O(N) when N is the number of configuration parameters provided",
+    arity: -4,
+    flags: ADMIN,
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    history: &[("7.0.0", "Added the ability to set multiple parameters in one call.")],
+    arguments: &[
+        Argument::block("parameter_value", &[Argument::string("parameter"), Argument::string("value")]).multiple()
+    ],
+    examples: r#"> CONFIG SET slowlog-max-len 64 timeout 0
+OK
+> CONFIG GET slowlog-max-len
+1) "slowlog-max-len"
+2) "64"
+> CONFIG SET timeout soon
+(error) ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer"#,
+    run: Run::Server(set),
+    ..BASE
+};
+
+fn set(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let words: Vec<&[u8]> = args.iter().skip(2).collect();
+    let (pairs, []) = words.as_chunks::<2>() else { return Err(CommandError::Syntax) };
+    let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
+    let changed = session.server.config.set(&pairs, |_, changed| match changed.iter().find(|row| needs_restart(row)) {
+        Some(row) => Err((row.name, "it takes effect at a start only: set it in the configuration file".into())),
+        None => Ok(()),
+    });
+    let changed = changed.map_err(|error| CommandError::custom(format!("ERR {error}")))?;
+    for row in changed {
+        // The name alone: a value may be a password.
+        tracing::info!(client = session.client.id, directive = row.name, "CONFIG SET");
+    }
+    set_log_level(session.server.config.current().log.level);
+    reply.ok();
+    Ok(Next::Done)
+}
+
+/// Whether the server looks at a directive when it starts and not again. Saying yes to it would be saying nothing.
+fn needs_restart(row: &Directive) -> bool {
+    const AT_START: &[&str] = &["bind", "port", "tcp-keepalive", "network-threads", "storage-threads", "health-port"];
+    matches!(row.meaning, Meaning::Active(Section::Engine, _)) || AT_START.contains(&row.name)
+}
+
+static RESETSTAT: Command = Command {
+    name: "resetstat",
+    summary: "Reset the stats returned by INFO",
+    since: "2.0.0",
+    arity: 2,
+    flags: ADMIN,
+    examples: r#"> CONFIG RESETSTAT
+OK"#,
+    run: Run::Server(resetstat),
+    ..BASE
+};
+
+fn resetstat(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    session.server.stats.reset();
+    reply.ok();
+    Ok(Next::Done)
+}
+
+static REWRITE: Command = Command {
+    name: "rewrite",
+    summary: "Rewrite the configuration file with the in memory configuration",
+    since: "2.8.0",
+    arity: 2,
+    flags: ADMIN,
+    examples: r#"> CONFIG REWRITE
+(error) ERR The server is running without a config file"#,
+    run: Run::Server(rewrite),
+    ..BASE
+};
+
+/// Reads and replaces the file on a thread that may wait for the disk; this connection alone waits for it.
+fn rewrite(session: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let server = session.server.clone();
+    let path = server.config.file().map_err(|error| CommandError::custom(format!("ERR {error}")))?.to_path_buf();
+    let mut answer = ReplyBuffer::new(session.protocol);
+    Ok(Next::Wait(Box::pin(async move {
+        let (env, config) = (server.env.clone(), server.config.clone());
+        let rewritten = on_engine_thread(&*server.storage_domain, move || {
+            let original = match env.storage.read_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+                read => read?,
+            };
+            env.storage.replace_file(&path, config.rewrite(&original).as_bytes())
+        });
+        let error = match rewritten.await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        match error {
+            None => {
+                tracing::info!("CONFIG REWRITE executed with success.");
+                answer.ok();
+            }
+            Some(error) => {
+                tracing::warn!(error, "CONFIG REWRITE failed");
+                answer.error(&format!("ERR Rewriting config file: {error}"));
+            }
+        }
+        Bytes::from(answer.into_bytes())
+    })))
+}

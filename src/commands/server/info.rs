@@ -1,0 +1,409 @@
+//! INFO: the state of the server in lines that monitoring systems parse, under Redis' names where Redis has one.
+//!
+//! A request for it must cost the same whatever the server holds and whoever is connected, and must never ask the
+//! engine: counters are kept by those who count, and storage leaves its figures where they can be read. A field whose
+//! value is not known is absent; one about a feature that does not exist says so with the value Redis gives when it
+//! is unused.
+
+use std::fmt::Display;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{BASE, saved_until};
+use crate::commands::context::Server;
+use crate::commands::{Argument, Command, CommandError, Flag, Next, Run, Session};
+use crate::config::REDIS_VERSION;
+use crate::observe::{ProcessUsage, Rate, kernel_release, machine_memory_bytes};
+use crate::resp::{CommandArgs, ReplyBuffer};
+
+pub static INFO: Command = Command {
+    name: "info",
+    summary: "Get information and statistics about the server",
+    since: "1.0.0",
+    arity: -1,
+    flags: &[Flag::Loading, Flag::Stale],
+    categories: &["@dangerous"],
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    history: &[("7.0.0", "Added support for taking multiple section arguments.")],
+    arguments: &[Argument::string("section").optional().multiple()],
+    examples: r#"> INFO
+...
+> INFO cluster"# Cluster\r\ncluster_enabled:0\r\n"
+        > INFO nosuchsection
+        ""
+    "#,
+    run: Run::Server(info),
+    ..BASE
+};
+
+/// A part of INFO that can be asked for by its name.
+struct Section {
+    /// Lower case.
+    name: &'static str,
+    title: &'static str,
+    /// Part of a plain INFO.
+    by_default: bool,
+    write: fn(&Server, &mut Fields),
+}
+
+const SECTIONS: &[Section] = &[
+    Section { name: "server", title: "Server", by_default: true, write: server },
+    Section { name: "clients", title: "Clients", by_default: true, write: clients },
+    Section { name: "memory", title: "Memory", by_default: true, write: memory },
+    Section { name: "persistence", title: "Persistence", by_default: true, write: persistence },
+    Section { name: "stats", title: "Stats", by_default: true, write: stats },
+    Section { name: "replication", title: "Replication", by_default: true, write: replication },
+    Section { name: "cpu", title: "CPU", by_default: true, write: cpu },
+    Section { name: "modules", title: "Modules", by_default: true, write: |_, _| {} },
+    Section { name: "commandstats", title: "Commandstats", by_default: false, write: command_stats },
+    Section { name: "errorstats", title: "Errorstats", by_default: true, write: error_stats },
+    Section { name: "latencystats", title: "Latencystats", by_default: false, write: latency_stats },
+    Section { name: "cluster", title: "Cluster", by_default: true, write: |_, fields| fields.put("cluster_enabled", 0) },
+    Section { name: "keyspace", title: "Keyspace", by_default: true, write: keyspace },
+    Section { name: "runtimes", title: "Runtimes", by_default: true, write: runtimes },
+    Section { name: "channel", title: "Channel", by_default: true, write: channel },
+    Section { name: "storage", title: "Storage", by_default: true, write: storage },
+];
+
+fn info(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let words: Vec<String> = args.iter().skip(1).map(|word| String::from_utf8_lossy(word).to_lowercase()).collect();
+    reply.verbatim("txt", report(&session.server, &words).as_bytes());
+    Ok(Next::Done)
+}
+
+/// The sections that `words` ask for, each once and in their order.
+fn report(server: &Server, words: &[String]) -> String {
+    let is_asked = |section: &Section| match words {
+        [] => section.by_default,
+        words => words.iter().any(|word| match word.as_str() {
+            "default" => section.by_default,
+            "all" | "everything" => true,
+            word => word == section.name || (word == "module_list" && section.name == "modules"),
+        }),
+    };
+    let written = SECTIONS.iter().filter(|section| is_asked(section)).map(|section| {
+        let mut fields = Fields(format!("# {}\r\n", section.title));
+        (section.write)(server, &mut fields);
+        fields.0
+    });
+    written.collect::<Vec<_>>().join("\r\n")
+}
+
+/// The lines of one section.
+struct Fields(String);
+
+impl Fields {
+    fn put(&mut self, name: &str, value: impl Display) {
+        self.0.push_str(&format!("{name}:{value}\r\n"));
+    }
+
+    /// Of features that do not exist here: what Redis says while nobody uses them.
+    fn put_zeros(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| self.put(name, 0));
+    }
+
+    /// A number of bytes, and the same for people.
+    fn put_bytes(&mut self, name: &str, bytes: u64) {
+        self.put(name, bytes);
+        self.put(&format!("{name}_human"), human(bytes));
+    }
+}
+
+/// `1.02M`
+fn human(bytes: u64) -> String {
+    const UNITS: [(u64, char); 5] = [(1 << 50, 'P'), (1 << 40, 'T'), (1 << 30, 'G'), (1 << 20, 'M'), (1 << 10, 'K')];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, letter)) => format!("{:.2}{letter}", bytes as f64 / *unit as f64),
+        None => format!("{bytes}B"),
+    }
+}
+
+/// `part` / `whole`, or 0 where there is no whole.
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn server(server: &Server, fields: &mut Fields) {
+    let config = server.config.current();
+    let clock = &server.env.clock;
+    let uptime = clock.now().saturating_sub(server.stats.started_at);
+    fields.put("redis_version", REDIS_VERSION);
+    fields.put("bulkhead_version", env!("CARGO_PKG_VERSION"));
+    // Neither a commit nor a build of Redis; exporters use them as labels.
+    fields.put("redis_git_sha1", "00000000");
+    fields.put("redis_git_dirty", 0);
+    fields.put("redis_build_id", format_args!("bulkhead-{}", env!("CARGO_PKG_VERSION")));
+    fields.put("redis_mode", "standalone");
+    fields.put("os", format_args!("Linux {} {}", kernel_release(), std::env::consts::ARCH));
+    fields.put("arch_bits", usize::BITS);
+    fields.put("monotonic_clock", "POSIX clock_gettime");
+    fields.put("multiplexing_api", "epoll");
+    fields.put("process_id", std::process::id());
+    fields.put("process_supervised", config.process.supervised.word());
+    fields.put("run_id", &server.run_id);
+    fields.put("tcp_port", config.network.port);
+    fields.put("server_time_usec", clock.unix_time().as_micros());
+    fields.put("uptime_in_seconds", uptime.as_secs());
+    fields.put("uptime_in_days", uptime.as_secs() / 86_400);
+    fields.put("hz", config.runtime.hz);
+    fields.put("configured_hz", config.runtime.hz);
+    fields.put("executable", std::env::current_exe().unwrap_or_default().display());
+    fields.put("config_file", server.config.file().map_or_else(|_| "".into(), |path| path.to_string_lossy()));
+    fields.put("io_threads_active", 0);
+}
+
+fn clients(server: &Server, fields: &mut Fields) {
+    fields.put("connected_clients", server.clients.len());
+    fields.put("cluster_connections", 0);
+    fields.put("maxclients", server.config.current().network.clients_max);
+    fields.put("blocked_clients", server.stats.blocked_clients.get());
+    fields.put_zeros(&["tracking_clients", "clients_in_timeout_table"]);
+}
+
+/// "Used" is what the process has in memory of its own (allocator's reserves included), and the peak is that of all
+/// that was resident. The data itself is on disk: there is no limit to evict for.
+fn memory(_: &Server, fields: &mut Fields) {
+    let usage = ProcessUsage::read();
+    let (used, resident, peak) = (usage.anonymous_bytes, usage.resident_bytes, usage.resident_bytes_max);
+    fields.put_bytes("used_memory", used);
+    fields.put_bytes("used_memory_rss", resident);
+    fields.put_bytes("used_memory_peak", peak);
+    fields.put("used_memory_peak_perc", format_args!("{:.2}%", ratio(used, peak) * 100.0));
+    fields.put_bytes("total_system_memory", machine_memory_bytes());
+    fields.put_bytes("used_memory_lua", 0);
+    fields.put_bytes("used_memory_scripts", 0);
+    fields.put_zeros(&["number_of_cached_scripts", "number_of_functions", "number_of_libraries"]);
+    fields.put_bytes("maxmemory", 0);
+    fields.put("maxmemory_policy", "noeviction");
+    fields.put("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
+    fields.put("mem_fragmentation_bytes", resident.saturating_sub(used));
+    fields.put_zeros(&[
+        "mem_not_counted_for_evict",
+        "mem_replication_backlog",
+        "mem_total_replication_buffers",
+        "mem_clients_slaves",
+        "mem_cluster_links",
+        "mem_aof_buffer",
+    ]);
+    fields.put("mem_allocator", if cfg!(feature = "rocks") { "jemalloc" } else { "libc" });
+    fields.put_zeros(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
+}
+
+/// There is neither an RDB file nor an AOF; what monitoring asks of them is answered for the engine's log instead. Every
+/// acknowledged write is in it, so no change waits for a save, and `rdb_last_save_time` is the moment up to which it
+/// is synced too. `aof_last_write_status` tells whether writes get through.
+fn persistence(server: &Server, fields: &mut Fields) {
+    let errors = server.storage_state.load().as_ref().map_or(0, |state| state.engine_statistics.load().background_errors);
+    let write_status = if errors > 0 { "err" } else { "ok" };
+    fields.put_zeros(&[
+        "loading",
+        "async_loading",
+        "current_cow_peak",
+        "current_cow_size",
+        "current_cow_size_age",
+        "rdb_changes_since_last_save",
+        "rdb_bgsave_in_progress",
+    ]);
+    fields.put("rdb_last_save_time", saved_until(server));
+    fields.put("rdb_last_bgsave_status", "ok");
+    fields.put("rdb_last_bgsave_time_sec", -1);
+    fields.put("rdb_current_bgsave_time_sec", -1);
+    fields.put_zeros(&[
+        "rdb_saves",
+        "rdb_last_cow_size",
+        "rdb_last_load_keys_expired",
+        "rdb_last_load_keys_loaded",
+        "aof_enabled",
+        "aof_rewrite_in_progress",
+        "aof_rewrite_scheduled",
+    ]);
+    fields.put("aof_last_rewrite_time_sec", -1);
+    fields.put("aof_current_rewrite_time_sec", -1);
+    fields.put("aof_last_bgrewrite_status", "ok");
+    fields.put_zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
+    fields.put("aof_last_write_status", write_status);
+    fields.put_zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+}
+
+fn stats(server: &Server, fields: &mut Fields) {
+    let stats = &server.stats;
+    let kbps = |rate| format!("{:.2}", stats.sampler.per_second(rate) as f64 / 1024.0);
+    fields.put("total_connections_received", stats.connections_received.get());
+    fields.put("total_commands_processed", stats.commands_processed.get());
+    fields.put("instantaneous_ops_per_sec", stats.sampler.per_second(Rate::Commands));
+    fields.put("total_net_input_bytes", stats.net_input_bytes.get());
+    fields.put("total_net_output_bytes", stats.net_output_bytes.get());
+    fields.put_zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    fields.put("instantaneous_input_kbps", kbps(Rate::InputBytes));
+    fields.put("instantaneous_output_kbps", kbps(Rate::OutputBytes));
+    fields.put("instantaneous_input_repl_kbps", "0.00");
+    fields.put("instantaneous_output_repl_kbps", "0.00");
+    fields.put("rejected_connections", stats.connections_rejected.get());
+    fields.put_zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    fields.put("expired_keys", stats.expired_keys.get());
+    fields.put_zeros(&[
+        "evicted_keys",
+        "evicted_clients",
+        "total_eviction_exceeded_time",
+        "current_eviction_exceeded_time",
+    ]);
+    fields.put("keyspace_hits", stats.keyspace_hits.get());
+    fields.put("keyspace_misses", stats.keyspace_misses.get());
+    fields.put_zeros(&[
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+    ]);
+    fields.put("total_error_replies", stats.error_replies.get());
+    fields.put_zeros(&["dump_payload_sanitizations", "io_threaded_reads_processed", "io_threaded_writes_processed"]);
+}
+
+fn replication(server: &Server, fields: &mut Fields) {
+    fields.put("role", "master");
+    fields.put("connected_slaves", 0);
+    fields.put("master_failover_state", "no-failover");
+    fields.put("master_replid", &server.run_id);
+    fields.put("master_replid2", "0".repeat(server.run_id.len()));
+    fields.put("master_repl_offset", 0);
+    fields.put("second_repl_offset", -1);
+    fields.put_zeros(&[
+        "repl_backlog_active",
+        "repl_backlog_size",
+        "repl_backlog_first_byte_offset",
+        "repl_backlog_histlen",
+    ]);
+}
+
+fn cpu(_: &Server, fields: &mut Fields) {
+    let usage = ProcessUsage::read();
+    let seconds = |time: Duration| format!("{}.{:06}", time.as_secs(), time.subsec_micros());
+    fields.put("used_cpu_sys", seconds(usage.cpu_system));
+    fields.put("used_cpu_user", seconds(usage.cpu_user));
+    fields.put("used_cpu_sys_children", seconds(usage.cpu_system_children));
+    fields.put("used_cpu_user_children", seconds(usage.cpu_user_children));
+}
+
+fn command_stats(server: &Server, fields: &mut Fields) {
+    for (name, counters) in server.stats.commands.all() {
+        let (calls, usec) = (counters.calls.get(), counters.usec.get());
+        let (rejected, failed, each) = (counters.rejected.get(), counters.failed.get(), ratio(usec, calls));
+        let value = format_args!(
+            "calls={calls},usec={usec},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}"
+        );
+        fields.put(&format!("cmdstat_{name}"), value);
+    }
+}
+
+fn error_stats(server: &Server, fields: &mut Fields) {
+    for (code, count) in server.stats.errors() {
+        fields.put(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn latency_stats(server: &Server, fields: &mut Fields) {
+    for (name, counters) in server.stats.commands.all() {
+        if counters.calls.get() == 0 {
+            continue;
+        }
+        let us = |percent| counters.latency.percentile(percent).as_nanos() as f64 / 1000.0;
+        let value = format_args!("p50={:.3},p99={:.3},p99.9={:.3}", us(50.0), us(99.0), us(99.9));
+        fields.put(&format!("latency_percentiles_usec_{name}"), value);
+    }
+}
+
+/// Only databases that hold a key: some monitoring divides by the number. The mean time to live is not kept.
+fn keyspace(server: &Server, fields: &mut Fields) {
+    for (db, counters) in server.keyspace.of(&server.databases.load()) {
+        let value = format_args!("keys={},expires={},avg_ttl=0", counters.keys, counters.expiring);
+        fields.put(&format!("db{db}"), value);
+    }
+}
+
+fn runtimes(server: &Server, fields: &mut Fields) {
+    let config = server.config.current();
+    let usage = ProcessUsage::read();
+    let storage = server.storage_state.load();
+    fields.put("runtime_mode", config.runtime.mode.word());
+    fields.put("network_threads", config.runtime.network_threads);
+    fields.put("storage_reader_threads", config.runtime.storage_threads);
+    fields.put("storage_runtime", if storage.is_some() { "up" } else { "down" });
+    fields.put("engine_threads_alive", storage.as_ref().map_or(0, |state| state.threads.load(Ordering::Relaxed)));
+    fields.put("process_threads", usage.threads);
+    fields.put("process_open_files", usage.open_files);
+    fields.put("shutdown_in_progress", u8::from(server.shutdown.is_requested()));
+}
+
+/// The crossing between the runtimes. What does not fit waits with its connection, which is not read from meanwhile.
+fn channel(server: &Server, fields: &mut Fields) {
+    let (channel, stats) = (&server.storage, &server.stats);
+    let (writes, reads) = channel.depth();
+    let (bytes, bytes_max) = channel.bytes();
+    fields.put("channel_capacity", channel.capacity());
+    fields.put("channel_queued_writes", writes);
+    fields.put("channel_queued_reads", reads);
+    fields.put("channel_bytes", bytes);
+    fields.put("channel_bytes_max", bytes_max);
+    fields.put("channel_waiting_clients", channel.waiting());
+    fields.put("channel_full_count", stats.channel_full.get());
+    fields.put("requests_withdrawn", stats.requests_withdrawn.get());
+    fields.put("requests_in_doubt", stats.requests_in_doubt.get());
+}
+
+/// What the engine said of itself lately; while storage is down there is nothing to say of it.
+fn storage(server: &Server, fields: &mut Fields) {
+    let stats = &server.stats;
+    let (groups, operations) = (stats.groups_committed.get(), stats.operations_committed.get());
+    fields.put("groups_committed", groups);
+    fields.put("operations_committed", operations);
+    fields.put("operations_per_group", format_args!("{:.2}", ratio(operations, groups)));
+    fields.put("requests_read", stats.requests_read.get());
+    fields.put("reads_from_disk", stats.reads_from_disk.get());
+    let state = server.storage_state.load();
+    let Some(state) = state.as_ref() else { return };
+    // How much a power failure could lose right now, in time.
+    fields.put("unsynced_ms", state.unsynced_for().unwrap_or_default().as_millis());
+    let engine = state.engine_statistics.load();
+    for (name, value) in [
+        ("memtable_bytes", engine.memtable_bytes),
+        ("block_cache_bytes", engine.block_cache_bytes),
+        ("table_files_bytes", engine.table_files_bytes),
+        ("estimated_keys", engine.estimated_keys),
+        ("pending_compaction_bytes", engine.pending_compaction_bytes),
+        ("running_compactions", engine.running_compactions),
+        ("running_flushes", engine.running_flushes),
+        ("level0_files", engine.level0_files),
+        ("immutable_memtables", engine.immutable_memtables),
+        ("writes_stopped", u64::from(engine.writes_stopped)),
+        ("delayed_write_rate", engine.delayed_write_rate),
+        ("background_errors", engine.background_errors),
+    ] {
+        fields.put(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_for_people_are_rounded_as_redis_rounds_them() {
+        for (bytes, expected) in
+            [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_064_784, "1.02M"), (25_276_063_744, "23.54G")]
+        {
+            assert_eq!(human(bytes), expected);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The doors: everything that a server gets from outside, as traits. Production puts tokio and the operating system
+//! behind them ([`real`]), the simulation a world of its own; the server cannot tell.
+//!
+//! Nothing outside this room reads a clock, draws a random number, opens a socket or starts a thread or task any other
+//! way; `tests/tidy.rs` holds that.
+
+mod clock;
+mod network;
+mod random;
+pub mod real;
+mod runtime;
+mod shutdown;
+
+pub use clock::Clock;
+pub use network::{Address, Incoming, ListenOptions, Listener, Network, Stream};
+pub use random::{Random, RandomSource};
+pub use runtime::{BoxFuture, Domain, DomainSpec, Exit, Runtimes, Task, panic_message, spawn, spawn_engine_thread, yield_now};
+pub use shutdown::ShutdownRequest;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::engine::{Engine, EngineError};
+
+/// The world that a server lives in.
+#[derive(Clone)]
+pub struct Env {
+    pub clock: Arc<dyn Clock>,
+    pub network: Arc<dyn Network>,
+    pub runtimes: Arc<dyn Runtimes>,
+    pub random: Arc<dyn RandomSource>,
+    pub storage: Arc<dyn StorageDoor>,
+}
+
+/// Opens the store, and reads and writes the few small files beside it. Called on engine threads only: any of it may
+/// block for as long as the disk pleases.
+pub trait StorageDoor: Send + Sync {
+    /// Opens the engine in `config.dir`, creating what is missing.
+    fn open(&self, config: &Config) -> Result<Arc<dyn Engine>, EngineError>;
+
+    /// Replaces a file's content as a whole: afterwards it is the old one or the new one, never a mixture.
+    fn replace_file(&self, path: &Path, content: &[u8]) -> std::io::Result<()>;
+
+    fn read_file(&self, path: &Path) -> std::io::Result<String>;
+}

@@ -1,0 +1,304 @@
+//! The real world behind the doors: tokio, the operating system's clocks and sockets, RocksDB.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    Address, BoxFuture, Clock, Domain, DomainSpec, Env, Incoming, ListenOptions, Listener, Network, RandomSource, Runtimes,
+    ShutdownRequest, StorageDoor,
+};
+use crate::config::{Config, Machine};
+use crate::engine::thread::mark_engine_thread;
+use crate::engine::{Engine, EngineError};
+
+/// The production environment.
+pub fn env() -> Env {
+    Env {
+        clock: Arc::new(RealClock { start: Instant::now() }),
+        network: Arc::new(RealNetwork),
+        runtimes: Arc::new(RealRuntimes),
+        random: Arc::new(RealRandom),
+        storage: Arc::new(RealStorage),
+    }
+}
+
+/// The machine that this process runs on, as far as it may use it.
+pub fn machine() -> Machine {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Machine { cores, memory_bytes: crate::observe::machine_memory_bytes() }
+}
+
+/// Drives `server` on the calling thread, and requests `shutdown` at SIGTERM or SIGINT. A second SIGINT ends the process
+/// at once, as with Redis.
+pub fn block_on<T>(shutdown: Arc<ShutdownRequest>, server: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        // Redis ignores it; the default would end the process when its terminal closes.
+        let _hangup = signal(SignalKind::hangup())?;
+        let mut server = std::pin::pin!(server);
+        let mut interrupted = false;
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut server => return Ok(result),
+                _ = terminate.recv() => shutdown.request(),
+                _ = interrupt.recv() => {
+                    if std::mem::replace(&mut interrupted, true) {
+                        tracing::warn!("interrupted again: leaving without a clean stop");
+                        std::process::exit(1);
+                    }
+                    shutdown.request();
+                }
+            }
+        }
+    })
+}
+
+struct RealClock {
+    start: Instant,
+}
+
+impl Clock for RealClock {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn unix_time(&self) -> Duration {
+        // A clock set before 1970 reads as 1970.
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+struct RealRandom;
+
+impl RandomSource for RealRandom {
+    fn seed(&self) -> u64 {
+        use std::hash::{BuildHasher, RandomState};
+        // The standard library seeds each `RandomState` from the operating system's generator.
+        RandomState::new().hash_one(0u64)
+    }
+}
+
+struct RealRuntimes;
+
+impl Runtimes for RealRuntimes {
+    fn build(&self, spec: DomainSpec) -> io::Result<Arc<dyn Domain>> {
+        let index = AtomicUsize::new(0);
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(spec.threads).enable_all();
+        builder.thread_name_fn(move || format!("{}-{}", spec.name, index.fetch_add(1, Ordering::Relaxed)));
+        if spec.engine_on_workers {
+            builder.on_thread_start(mark_engine_thread);
+        }
+        let runtime = builder.build()?;
+        let handle = runtime.handle().clone();
+        let engine_on_workers = spec.engine_on_workers;
+        Ok(Arc::new(TokioDomain { handle, engine_on_workers, runtime: Mutex::new(Some(runtime)) }))
+    }
+}
+
+/// One tokio runtime.
+struct TokioDomain {
+    handle: Handle,
+    engine_on_workers: bool,
+    /// Taken at shutdown.
+    runtime: Mutex<Option<Runtime>>,
+}
+
+impl Domain for TokioDomain {
+    fn spawn_body(&self, body: BoxFuture<'static, ()>) {
+        self.handle.spawn(body);
+    }
+
+    fn spawn_engine_body(&self, name: String, body: BoxFuture<'static, ()>) -> io::Result<()> {
+        if self.engine_on_workers {
+            self.spawn_body(body);
+            return Ok(());
+        }
+        let handle = self.handle.clone();
+        std::thread::Builder::new().name(name).spawn(move || {
+            mark_engine_thread();
+            handle.block_on(body);
+        })?;
+        Ok(())
+    }
+
+    fn shutdown(&self, grace: Duration) {
+        if let Some(runtime) = self.runtime.lock().take() {
+            runtime.shutdown_timeout(grace);
+        }
+    }
+}
+
+struct RealNetwork;
+
+impl Network for RealNetwork {
+    fn listen<'a>(
+        &'a self,
+        address: &'a Address,
+        options: ListenOptions,
+    ) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let listener: Box<dyn Listener> = match address {
+                Address::Tcp(address) => Box::new(listen_tcp(*address, options)?),
+                Address::Unix { path, mode } => Box::new(listen_unix(path, *mode, options)?),
+            };
+            Ok(listener)
+        })
+    }
+}
+
+fn listen_tcp(address: SocketAddr, options: ListenOptions) -> io::Result<RealTcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    if address.is_ipv6() {
+        // `bind * -::*` listens on both families, each with its own socket.
+        SockRef::from(&socket).set_only_v6(true)?;
+    }
+    socket.bind(address)?;
+    Ok(RealTcpListener { listener: socket.listen(options.backlog)?, keepalive_s: options.keepalive_s })
+}
+
+struct RealTcpListener {
+    listener: TcpListener,
+    keepalive_s: u32,
+}
+
+impl Listener for RealTcpListener {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
+        Box::pin(async move {
+            let (stream, peer) = self.listener.accept().await?;
+            stream.set_nodelay(true)?;
+            if self.keepalive_s > 0 {
+                // As Redis: probe after the time given, then every third of it, three times.
+                let idle = Duration::from_secs(u64::from(self.keepalive_s));
+                let keepalive = TcpKeepalive::new()
+                    .with_time(idle)
+                    .with_interval((idle / 3).max(Duration::from_secs(1)))
+                    .with_retries(3);
+                SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+            }
+            let local = stream.local_addr()?.to_string();
+            let is_local = peer.ip().to_canonical().is_loopback();
+            Ok(Incoming { stream: Box::new(stream), peer: peer.to_string(), local, is_local })
+        })
+    }
+
+    fn local_address(&self) -> Address {
+        let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+        Address::Tcp(self.listener.local_addr().unwrap_or(unspecified))
+    }
+}
+
+fn listen_unix(path: &Path, mode: u32, options: ListenOptions) -> io::Result<RealUnixListener> {
+    // As Redis: whatever an earlier server left there goes. The data directory's lock, not the socket, says who runs.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    if mode != 0 {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    let listener = socket.listen(options.backlog)?;
+    Ok(RealUnixListener { listener, address: Address::Unix { path: path.to_path_buf(), mode } })
+}
+
+struct RealUnixListener {
+    listener: UnixListener,
+    address: Address,
+}
+
+impl Listener for RealUnixListener {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
+        Box::pin(async move {
+            let (stream, _) = self.listener.accept().await?;
+            let name = format!("{}:0", self.address);
+            Ok(Incoming { stream: Box::new(stream), peer: name.clone(), local: name, is_local: true })
+        })
+    }
+
+    fn local_address(&self) -> Address {
+        self.address.clone()
+    }
+}
+
+impl Drop for RealUnixListener {
+    fn drop(&mut self) {
+        if let Address::Unix { path, .. } = &self.address {
+            // It may be gone already; a successor removes it anyway.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+struct RealStorage;
+
+impl StorageDoor for RealStorage {
+    #[cfg(feature = "rocks")]
+    fn open(&self, config: &Config) -> Result<Arc<dyn Engine>, EngineError> {
+        Ok(crate::engine::rocks::RocksEngine::open(&config.storage.dir, &rocks_options(config))?)
+    }
+
+    /// Without RocksDB there is only memory: nothing survives this process.
+    #[cfg(not(feature = "rocks"))]
+    fn open(&self, _config: &Config) -> Result<Arc<dyn Engine>, EngineError> {
+        use crate::engine::memory::{MemoryDisk, MemoryEngine};
+        Ok(MemoryEngine::open(MemoryDisk::new())?)
+    }
+
+    fn replace_file(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let mut file = std::fs::File::create(&temporary)?;
+        io::Write::write_all(&mut file, content)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        // The rename is durable only once the directory is.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::File::open(directory)?.sync_all()
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+}
+
+#[cfg(feature = "rocks")]
+fn rocks_options(config: &Config) -> crate::engine::rocks::RocksOptions {
+    use crate::config::Compression;
+    let knobs = &config.storage.rocksdb;
+    crate::engine::rocks::RocksOptions {
+        block_cache_bytes: knobs.block_cache_size,
+        write_buffer_size: knobs.write_buffer_size,
+        max_write_buffer_number: knobs.max_write_buffer_number,
+        max_background_jobs: knobs.max_background_jobs,
+        compression: knobs.compression != Compression::None,
+        level0_file_num_compaction_trigger: knobs.level0_file_num_compaction_trigger,
+        level0_slowdown_writes_trigger: knobs.level0_slowdown_writes_trigger,
+        level0_stop_writes_trigger: knobs.level0_stop_writes_trigger,
+        rate_limit_bytes_per_second: knobs.rate_limiter_bytes_per_sec.max(0) as u64,
+        max_open_files: knobs.max_open_files,
+        max_total_wal_size: knobs.max_total_wal_size,
+        ..Default::default()
+    }
+}

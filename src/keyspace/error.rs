@@ -1,0 +1,89 @@
+//! Why a command failed, and the words in which its client hears it. This is the one place where an error gets its
+//! wire text; nothing else writes error replies by hand.
+
+use std::borrow::Cow;
+
+use super::TxnError;
+use crate::engine::EngineError;
+
+/// The failure of one command. `Display` is the reply without its leading `-`.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CommandError {
+    #[error("ERR syntax error")]
+    Syntax,
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongType,
+    #[error("ERR value is not an integer or out of range")]
+    NotInteger,
+    #[error("ERR value is not a valid float")]
+    NotFloat,
+    #[error("ERR no such key")]
+    NoSuchKey,
+    #[error("ERR index out of range")]
+    IndexOutOfRange,
+    #[error("ERR DB index is out of range")]
+    DbIndex,
+    #[error("ERR increment or decrement would overflow")]
+    Overflow,
+    #[error("ERR increment would produce NaN or Infinity")]
+    FloatOverflow,
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    StringTooLong,
+    #[error("ERR invalid expire time in '{0}' command")]
+    InvalidExpire(&'static str),
+    #[error("ERR wrong number of arguments for '{0}' command")]
+    Arity(String),
+    #[error("NOAUTH Authentication required.")]
+    NoAuth,
+    /// Certainly not executed, safe to send again.
+    #[error("TRYAGAIN {0}")]
+    TryAgain(&'static str),
+    /// May have been executed.
+    #[error("INDOUBT {0}")]
+    InDoubt(&'static str),
+    /// Our own bug, contained: the command had no effect.
+    #[error("ERR internal error, the command was not executed; see the server's log")]
+    Internal,
+    /// Any other text, with its code.
+    #[error("{0}")]
+    Custom(Cow<'static, str>),
+    #[error("{}", storage_reply(.0))]
+    Storage(TxnError),
+}
+
+impl CommandError {
+    /// An error with a text of its own, its code (`ERR`, `NOPERM` …) included.
+    pub fn custom(text: impl Into<Cow<'static, str>>) -> CommandError {
+        CommandError::Custom(text.into())
+    }
+}
+
+impl From<TxnError> for CommandError {
+    fn from(error: TxnError) -> Self {
+        CommandError::Storage(error)
+    }
+}
+
+impl From<EngineError> for CommandError {
+    fn from(error: EngineError) -> Self {
+        CommandError::Storage(TxnError::Engine(error))
+    }
+}
+
+/// Engine errors keep codes of their own, so that clients and operators can tell a full disk from a bug. Every one of
+/// them means: certainly not executed.
+fn storage_reply(error: &TxnError) -> String {
+    let TxnError::Engine(error) = error else {
+        return "ERR internal error: a read was not restarted".to_string();
+    };
+    match error {
+        EngineError::NoSpace(_) => "NOSPACE the disk is full, the write was not executed; free space and retry".into(),
+        EngineError::ReadOnly(reason) => format!("READONLY storage refuses writes after an error: {reason}"),
+        EngineError::SyncFailed(reason) => format!("READONLY fsync failed, storage refuses writes: {reason}"),
+        EngineError::Corruption(reason) => format!("CORRUPT the stored data is damaged: {reason}"),
+        EngineError::WriteStall => "TRYAGAIN writes are stalled, the write was not executed".into(),
+        EngineError::WouldBlock | EngineError::Io(_) | EngineError::Locked(_) | EngineError::Closed => {
+            format!("IOERR {error}")
+        }
+    }
+}

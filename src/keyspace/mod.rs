@@ -1,0 +1,351 @@
+//! What all types share: databases, lookup, type checks, expiry and its index, counters, scanning. A [`Keyspace`] is
+//! what a command works on: one selected database within one transaction, at one moment.
+//!
+//! It must never read a clock or draw a random number itself: both are given, so that a run can be repeated.
+
+mod databases;
+pub mod error;
+mod operation;
+mod scan;
+pub mod txn;
+
+pub use error::CommandError;
+pub use databases::{DatabaseMap, KeyspaceStats, flushed_databases};
+pub use operation::Operation;
+pub use scan::{ScanFilter, ScanPage};
+pub use txn::{Txn, TxnError};
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::engine::ColumnFamily;
+use crate::layout::control::{self, Counters};
+pub use crate::layout::meta::{Record, Type};
+use crate::layout::{PhysicalDb, meta, ttl};
+
+type Result<T> = std::result::Result<T, CommandError>;
+
+/// What happened to the keyspace besides its data, for INFO. Reset by whoever reports it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyspaceEvents {
+    pub hits: u64,
+    pub misses: u64,
+    pub expired: u64,
+}
+
+/// A transaction seen as Redis databases.
+pub struct Keyspace<'v> {
+    txn: Txn<'v>,
+    databases: Arc<DatabaseMap>,
+    /// `databases` before the running operation, should it fail.
+    databases_kept: Arc<DatabaseMap>,
+    db: usize,
+    now_ms: u64,
+    random: u64,
+    value_bytes_max: usize,
+    pub events: KeyspaceEvents,
+}
+
+/// A key that was looked up: what is stored for it, and where. Changing it costs no second lookup.
+#[derive(Debug)]
+pub struct Entry {
+    user_key: Bytes,
+    db: PhysicalDb,
+    meta_key: Bytes,
+    record: Option<Record>,
+}
+
+impl Entry {
+    /// The live record; an expired one counts as absent.
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    pub fn exists(&self) -> bool {
+        self.record.is_some()
+    }
+
+    pub fn into_record(self) -> Option<Record> {
+        self.record
+    }
+
+    pub fn user_key(&self) -> &Bytes {
+        &self.user_key
+    }
+
+    fn of_type(self, kind: Type) -> Result<Entry> {
+        match self.record() {
+            Some(record) if record.kind != kind => Err(CommandError::WrongType),
+            _ => Ok(self),
+        }
+    }
+}
+
+impl<'v> Keyspace<'v> {
+    /// `random` seeds whatever commands draw by chance; `value_bytes_max` is `proto-max-bulk-len`.
+    pub fn new(
+        txn: Txn<'v>,
+        databases: Arc<DatabaseMap>,
+        now_ms: u64,
+        random: u64,
+        value_bytes_max: usize,
+    ) -> Keyspace<'v> {
+        let databases_kept = databases.clone();
+        let events = KeyspaceEvents::default();
+        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, value_bytes_max, events }
+    }
+
+    /// The logical database that commands see.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+    }
+
+    /// The selected logical database.
+    pub fn db(&self) -> usize {
+        self.db
+    }
+
+    /// How many logical databases there are (`databases`).
+    pub fn db_count(&self) -> usize {
+        self.databases.len()
+    }
+
+    /// Unix time in milliseconds, the same for a whole operation.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// The longest string value allowed (`proto-max-bulk-len`), in bytes.
+    pub fn value_bytes_max(&self) -> usize {
+        self.value_bytes_max
+    }
+
+    /// A random number, from the seed given (SplitMix64).
+    pub fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn txn(&self) -> &Txn<'v> {
+        &self.txn
+    }
+
+    /// Starts an operation of the writer's group at `now_ms`.
+    pub fn begin(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// Ends an operation that succeeded. Returns whether it changed anything.
+    pub fn keep(&mut self) -> bool {
+        self.databases_kept = self.databases.clone();
+        self.txn.keep()
+    }
+
+    /// Ends an operation that failed: it leaves no trace.
+    pub fn undo(&mut self) {
+        self.databases = self.databases_kept.clone();
+        self.txn.undo();
+    }
+
+    /// The map of databases as this group has left it, for the writer to publish after the commit.
+    pub fn databases(&self) -> &Arc<DatabaseMap> {
+        &self.databases
+    }
+
+    /// Looks a key up for reading: counts a hit or a miss.
+    pub fn get(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
+        let db = self.physical();
+        let record = self.stored(&meta::key(db, user_key))?.filter(|record| !record.is_expired(self.now_ms));
+        self.count_lookup(record.is_some());
+        Ok(record)
+    }
+
+    fn count_lookup(&mut self, found: bool) {
+        match found {
+            true => self.events.hits += 1,
+            false => self.events.misses += 1,
+        }
+    }
+
+    /// As [`Keyspace::get`], and of the given type or `WRONGTYPE`.
+    pub fn get_typed(&mut self, user_key: &[u8], kind: Type) -> Result<Option<Record>> {
+        typed(self.get(user_key)?, kind)
+    }
+
+    /// Looks a key up without counting: for EXISTS-like checks in between, TYPE, TTL and the like.
+    pub fn peek(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
+        let db = self.physical();
+        Ok(self.stored(&meta::key(db, user_key))?.filter(|record| !record.is_expired(self.now_ms)))
+    }
+
+    /// Looks a key up in order to change it. An expired one is removed on sight.
+    pub fn entry(&mut self, user_key: &Bytes) -> Result<Entry> {
+        self.entry_in(self.physical(), user_key)
+    }
+
+    /// As [`Keyspace::entry`], in logical database `db`.
+    pub fn entry_in_db(&mut self, db: usize, user_key: &Bytes) -> Result<Entry> {
+        self.entry_in(self.databases.physical(db), user_key)
+    }
+
+    /// As [`Keyspace::entry`], and of the given type or `WRONGTYPE`.
+    pub fn entry_typed(&mut self, user_key: &Bytes, kind: Type) -> Result<Entry> {
+        self.entry(user_key)?.of_type(kind)
+    }
+
+    /// As [`Keyspace::entry_typed`], for commands that also reply what they found: counts a hit or a miss.
+    pub fn read_entry_typed(&mut self, user_key: &Bytes, kind: Type) -> Result<Entry> {
+        let entry = self.entry(user_key)?;
+        self.count_lookup(entry.exists());
+        entry.of_type(kind)
+    }
+
+    fn entry_in(&mut self, db: PhysicalDb, user_key: &Bytes) -> Result<Entry> {
+        let meta_key = meta::key(db, user_key);
+        let record = self.stored(&meta_key)?;
+        let mut entry = Entry { user_key: user_key.clone(), db, meta_key, record };
+        if entry.record.as_ref().is_some_and(|record| record.is_expired(self.now_ms)) {
+            self.remove(&mut entry)?;
+            self.events.expired += 1;
+        }
+        Ok(entry)
+    }
+
+    fn stored(&mut self, meta_key: &[u8]) -> Result<Option<Record>> {
+        let Some(bytes) = self.txn.get(ColumnFamily::Meta, meta_key)? else { return Ok(None) };
+        Ok(Some(Record::decode(&bytes).map_err(TxnError::from)?))
+    }
+
+    /// Stores `record` under the entry's key, keeping the expiry index and the counters true. A record that is expired
+    /// already removes the key instead, as Redis does.
+    pub fn put(&mut self, entry: &mut Entry, record: Record) -> Result<()> {
+        let before = entry.record.as_ref();
+        let (old_due, new_due) = (before.and_then(|record| record.expire_ms), record.expire_ms);
+        let mut change = CountersChange { keys: i64::from(before.is_none()), expiring: 0 };
+        if old_due != new_due {
+            change.expiring = i64::from(new_due.is_some()) - i64::from(old_due.is_some());
+            self.index_expiry(&entry.meta_key, old_due, new_due);
+        }
+        self.count(entry.db, change)?;
+        self.txn.put(ColumnFamily::Meta, entry.meta_key.clone(), record.encode());
+        entry.record = Some(record);
+        Ok(())
+    }
+
+    /// Stores a new value and keeps the expiry that the key has.
+    pub fn put_keeping_ttl(&mut self, entry: &mut Entry, mut record: Record) -> Result<()> {
+        record.expire_ms = entry.record.as_ref().and_then(|before| before.expire_ms);
+        self.put(entry, record)
+    }
+
+    /// Lets the key expire at `due_ms`, or never, and changes nothing else. Returns whether that is news.
+    pub fn set_expiry(&mut self, entry: &mut Entry, due_ms: Option<u64>) -> Result<bool> {
+        let Some(record) = entry.record.as_ref().filter(|record| record.expire_ms != due_ms) else { return Ok(false) };
+        let record = Record { expire_ms: due_ms, ..record.clone() };
+        self.put(entry, record)?;
+        Ok(true)
+    }
+
+    /// Moves the value of `from`, with its expiry, over whatever is at `to`: RENAME, MOVE. The record goes as it is, so
+    /// that what it refers to changes hands and is neither copied nor given up. The two must be different keys.
+    pub fn relocate(&mut self, from: &mut Entry, to: &mut Entry) -> Result<()> {
+        debug_assert_ne!(from.meta_key, to.meta_key, "invariant: one key has one entry");
+        let Some(record) = from.record.clone() else { return Ok(()) };
+        self.remove(from)?;
+        self.put(to, record)
+    }
+
+    /// Removes the key. Returns whether there was one.
+    pub fn remove(&mut self, entry: &mut Entry) -> Result<bool> {
+        let Some(record) = entry.record.take() else { return Ok(false) };
+        self.index_expiry(&entry.meta_key, record.expire_ms, None);
+        self.count(entry.db, CountersChange { keys: -1, expiring: -i64::from(record.expire_ms.is_some()) })?;
+        self.txn.delete(ColumnFamily::Meta, entry.meta_key.clone());
+        Ok(true)
+    }
+
+    fn index_expiry(&mut self, meta_key: &[u8], old_due: Option<u64>, new_due: Option<u64>) {
+        if let Some(due) = old_due {
+            self.txn.delete(ColumnFamily::Ttl, ttl::key(due, meta_key));
+        }
+        if let Some(due) = new_due {
+            self.txn.put(ColumnFamily::Ttl, ttl::key(due, meta_key), Bytes::new());
+        }
+    }
+
+    /// How many keys the selected database holds, expired ones that were not reclaimed yet included, as in Redis.
+    pub fn size(&mut self) -> Result<u64> {
+        let db = self.physical();
+        Ok(self.counters(db)?.keys)
+    }
+
+    fn counters(&mut self, db: PhysicalDb) -> Result<Counters> {
+        match self.txn.get(ColumnFamily::Control, &control::counters_key(db))? {
+            Some(bytes) => Ok(Counters::decode(&bytes).map_err(TxnError::from)?),
+            None => Ok(Counters::default()),
+        }
+    }
+
+    fn count(&mut self, db: PhysicalDb, change: CountersChange) -> Result<()> {
+        if change == CountersChange::default() {
+            return Ok(());
+        }
+        let before = self.counters(db)?;
+        let counters = Counters {
+            keys: before.keys.saturating_add_signed(change.keys),
+            expiring: before.expiring.saturating_add_signed(change.expiring),
+        };
+        debug_assert!(counters.expiring <= counters.keys, "{before:?} {change:?}");
+        let key = Bytes::copy_from_slice(&control::counters_key(db));
+        self.txn.put(ColumnFamily::Control, key, counters.encode().into());
+        Ok(())
+    }
+
+    fn physical(&self) -> PhysicalDb {
+        self.databases.physical(self.db)
+    }
+
+    /// Removes up to `limit` keys, of all databases, that were due before now, beginning at `from_ms` in the index.
+    /// Returns how many index entries it went through: fewer than `limit` means that none is left.
+    pub fn expire_due(&mut self, from_ms: u64, limit: usize) -> Result<usize> {
+        let mut due_keys = Vec::new();
+        let mut cursor = self.txn.scan(
+            ColumnFamily::Ttl,
+            ttl::position(from_ms),
+            Some(ttl::position(self.now_ms)),
+            crate::engine::Direction::Forward,
+        )?;
+        while due_keys.len() < limit
+            && let Some((key, _)) = cursor.next()?
+        {
+            due_keys.push(Bytes::copy_from_slice(key));
+        }
+        drop(cursor);
+        for key in &due_keys {
+            let due = ttl::parse(key).map_err(TxnError::from)?;
+            let user_key = Bytes::copy_from_slice(due.user_key);
+            self.entry_in(due.db, &user_key)?;
+            // Usually gone already, with its key; a stale entry (its database was flushed) goes here.
+            self.txn.delete(ColumnFamily::Ttl, key.clone());
+        }
+        Ok(due_keys.len())
+    }
+}
+
+/// `record`, if it is of type `kind`.
+pub fn typed(record: Option<Record>, kind: Type) -> Result<Option<Record>> {
+    match record {
+        Some(record) if record.kind != kind => Err(CommandError::WrongType),
+        record => Ok(record),
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct CountersChange {
+    keys: i64,
+    expiring: i64,
+}

@@ -1,0 +1,334 @@
+//! A transaction over the engine: reads of one consistent view, and (for the writer) an overlay of effects that are not
+//! committed yet, with an undo log, so that one operation of a group can fail without a trace.
+//!
+//! It must never write to the engine: the overlay leaves it as one batch, and the writer commits that.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::engine::{ColumnFamily, Cursor, Direction, EngineError, Entry, ReadTier, Scan, View, WriteBatch};
+use crate::layout::Malformed;
+
+/// Why a read within a transaction failed. The first two are no failures: the caller runs the operation again, as told.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TxnError {
+    #[error("a second read needs a snapshot")]
+    NeedsSnapshot,
+    #[error("the answer is on disk, not in memory")]
+    NeedsDisk,
+    #[error(transparent)]
+    Engine(EngineError),
+}
+
+impl From<EngineError> for TxnError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::WouldBlock => TxnError::NeedsDisk,
+            other => TxnError::Engine(other),
+        }
+    }
+}
+
+impl From<Malformed> for TxnError {
+    fn from(error: Malformed) -> Self {
+        TxnError::Engine(EngineError::Corruption(error.to_string()))
+    }
+}
+
+/// How a transaction may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consistency {
+    /// The view moves with every commit: one point read is consistent with itself, a second one would not be.
+    OneRead { used: bool },
+    /// The view stands still, or the reader is the only writer.
+    Stable,
+}
+
+type Map = BTreeMap<Bytes, Option<Bytes>>;
+
+/// One undo step: what the overlay held for a key before it was touched.
+type Undo = (ColumnFamily, Bytes, Option<Option<Bytes>>);
+
+pub struct Txn<'v> {
+    view: &'v dyn View,
+    tier: ReadTier,
+    consistency: Consistency,
+    writable: bool,
+    overlay: [Map; ColumnFamily::ALL.len()],
+    undo: Vec<Undo>,
+    overlay_bytes: usize,
+}
+
+impl<'v> Txn<'v> {
+    fn new(view: &'v dyn View, tier: ReadTier, consistency: Consistency, writable: bool) -> Self {
+        Txn { view, tier, consistency, writable, overlay: Default::default(), undo: Vec::new(), overlay_bytes: 0 }
+    }
+
+    /// Reads the engine's latest state without the cost of a snapshot: good for exactly one point read, which is what
+    /// most commands need. Anything more fails with [`TxnError::NeedsSnapshot`].
+    pub fn one_read(view: &'v dyn View, tier: ReadTier) -> Self {
+        Self::new(view, tier, Consistency::OneRead { used: false }, false)
+    }
+
+    /// Reads a snapshot.
+    pub fn snapshot(view: &'v dyn View, tier: ReadTier) -> Self {
+        Self::new(view, tier, Consistency::Stable, false)
+    }
+
+    /// The writer's: reads and writes over the engine's latest state, which only the writer changes.
+    pub fn writer(view: &'v dyn View) -> Self {
+        Self::new(view, ReadTier::All, Consistency::Stable, true)
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    pub fn get(&mut self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, TxnError> {
+        if let Consistency::OneRead { used } = &mut self.consistency
+            && std::mem::replace(used, true)
+        {
+            return Err(TxnError::NeedsSnapshot);
+        }
+        match self.overlay[cf as usize].get(key) {
+            Some(value) => Ok(value.clone()),
+            None => Ok(self.view.get(cf, key, self.tier)?),
+        }
+    }
+
+    /// Walks `lower <= key < upper` in `direction`, uncommitted effects included.
+    pub fn scan(
+        &self,
+        cf: ColumnFamily,
+        lower: Bytes,
+        upper: Option<Bytes>,
+        direction: Direction,
+    ) -> Result<TxnCursor<'_>, TxnError> {
+        if self.consistency != Consistency::Stable {
+            return Err(TxnError::NeedsSnapshot);
+        }
+        let map = &self.overlay[cf as usize];
+        let scan = Scan { lower: Some(lower.clone()), upper: upper.clone(), direction, tier: self.tier };
+        let stored = self.view.scan(cf, scan);
+        Ok(TxnCursor { stored, stored_next: None, map, lower, upper, direction, at: None, current: None })
+    }
+
+    pub fn put(&mut self, cf: ColumnFamily, key: Bytes, value: Bytes) {
+        self.set(cf, key, Some(value));
+    }
+
+    pub fn delete(&mut self, cf: ColumnFamily, key: Bytes) {
+        self.set(cf, key, None);
+    }
+
+    fn set(&mut self, cf: ColumnFamily, key: Bytes, value: Option<Bytes>) {
+        assert!(self.writable, "a command without the `write` flag tried to write");
+        self.overlay_bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+        let previous = self.overlay[cf as usize].insert(key.clone(), value);
+        self.undo.push((cf, key, previous));
+    }
+
+    /// Ends an operation: its effects stay. Returns whether it had any.
+    pub fn keep(&mut self) -> bool {
+        let changed = !self.undo.is_empty();
+        self.undo.clear();
+        changed
+    }
+
+    /// Ends an operation: the overlay is again as [`Txn::keep`] left it last.
+    pub fn undo(&mut self) {
+        while let Some((cf, key, previous)) = self.undo.pop() {
+            let map = &mut self.overlay[cf as usize];
+            match previous {
+                Some(value) => map.insert(key, value),
+                None => map.remove(&key),
+            };
+        }
+    }
+
+    /// Bytes put into the overlay so far, overwritten ones included: what bounds a group.
+    pub fn overlay_bytes(&self) -> usize {
+        self.overlay_bytes
+    }
+
+    /// The uncommitted effects on one column family.
+    pub fn effects(&self, cf: ColumnFamily) -> impl Iterator<Item = (&Bytes, &Option<Bytes>)> {
+        self.overlay[cf as usize].iter()
+    }
+
+    /// All effects as one batch, one mutation per key.
+    pub fn to_batch(&self) -> WriteBatch {
+        debug_assert!(self.undo.is_empty(), "a group is committed between operations");
+        let mut batch = WriteBatch::new();
+        for cf in ColumnFamily::ALL {
+            for (key, value) in &self.overlay[cf as usize] {
+                match value {
+                    Some(value) => batch.put(cf, key.clone(), value.clone()),
+                    None => batch.delete(cf, key.clone()),
+                }
+            }
+        }
+        batch
+    }
+}
+
+/// A cursor over stored and uncommitted entries together.
+pub struct TxnCursor<'t> {
+    stored: Box<dyn Cursor + 't>,
+    /// The stored entry that comes next, read ahead; outer `None`: not read yet.
+    stored_next: Option<Option<(Bytes, Bytes)>>,
+    map: &'t Map,
+    lower: Bytes,
+    upper: Option<Bytes>,
+    direction: Direction,
+    /// The last key given.
+    at: Option<Bytes>,
+    current: Option<(Bytes, Bytes)>,
+}
+
+impl TxnCursor<'_> {
+    /// The next entry in the direction of the scan; `None` at the end.
+    pub fn next(&mut self) -> Result<Option<Entry<'_>>, TxnError> {
+        if self.map.is_empty() {
+            return Ok(self.stored.next()?);
+        }
+        self.current = loop {
+            if self.stored_next.is_none() {
+                let entry = self.stored.next()?;
+                self.stored_next =
+                    Some(entry.map(|(key, value)| (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))));
+            }
+            let stored = self.stored_next.as_ref().and_then(Option::as_ref);
+            let pending = self.pending_next();
+            let take_pending = match (&stored, &pending) {
+                (None, None) => break None,
+                (None, Some(_)) => true,
+                (Some(_), None) => false,
+                (Some((stored, _)), Some((pending, _))) => match self.direction {
+                    Direction::Forward => *pending <= stored,
+                    Direction::Backward => *pending >= stored,
+                },
+            };
+            if !take_pending {
+                let entry = self.stored_next.take().flatten();
+                self.at = entry.as_ref().map(|(key, _)| key.clone());
+                break entry;
+            }
+            let Some((key, value)) = pending.map(|(key, value)| (key.clone(), value.clone())) else { break None };
+            if stored.is_some_and(|(stored, _)| *stored == key) {
+                self.stored_next = None;
+            }
+            self.at = Some(key.clone());
+            if let Some(value) = value {
+                break Some((key, value));
+            }
+        };
+        Ok(self.current.as_ref().map(|(key, value)| (&key[..], &value[..])))
+    }
+
+    /// The uncommitted entry that comes next, a deletion included.
+    fn pending_next(&self) -> Option<(&Bytes, &Option<Bytes>)> {
+        let upper = self.upper.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        match (self.direction, &self.at) {
+            (Direction::Forward, at) => {
+                let lower = at.as_ref().map_or(Bound::Included(&self.lower), Bound::Excluded);
+                in_order(lower, upper).then(|| self.map.range::<Bytes, _>((lower, upper)).next())?
+            }
+            (Direction::Backward, at) => {
+                let (lower, upper) = (Bound::Included(&self.lower), at.as_ref().map_or(upper, Bound::Excluded));
+                in_order(lower, upper).then(|| self.map.range::<Bytes, _>((lower, upper)).next_back())?
+            }
+        }
+    }
+}
+
+/// `BTreeMap::range` panics on an inverted range; to us it is an empty one.
+fn in_order(lower: Bound<&Bytes>, upper: Bound<&Bytes>) -> bool {
+    match (lower, upper) {
+        (Bound::Included(lower) | Bound::Excluded(lower), Bound::Excluded(upper)) => lower < upper,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::memory::{MemoryDisk, MemoryEngine};
+    use crate::engine::{Engine, WriteOptions};
+    use proptest::prelude::*;
+
+    const CF: ColumnFamily = ColumnFamily::Meta;
+
+    fn small_key() -> impl Strategy<Value = Bytes> {
+        prop::collection::vec(0u8..3, 0..4).prop_map(Bytes::from)
+    }
+
+    fn writes() -> impl Strategy<Value = Vec<(Bytes, Option<u8>)>> {
+        prop::collection::vec((small_key(), any::<Option<u8>>()), 0..20)
+    }
+
+    fn apply(txn: &mut Txn<'_>, model: &mut BTreeMap<Bytes, Bytes>, writes: &[(Bytes, Option<u8>)]) {
+        for (key, value) in writes {
+            match value {
+                Some(value) => {
+                    let value = Bytes::copy_from_slice(&[*value]);
+                    model.insert(key.clone(), value.clone());
+                    txn.put(CF, key.clone(), value);
+                }
+                None => {
+                    model.remove(key);
+                    txn.delete(CF, key.clone());
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn stored_and_uncommitted_entries_read_as_one_map(
+            stored in writes(), kept in writes(), undone in writes(),
+            lower in small_key(), upper in prop::option::of(small_key()), backward in any::<bool>(),
+        ) {
+            crate::engine::thread::mark_engine_thread();
+            let engine = MemoryEngine::open(MemoryDisk::new()).unwrap();
+            let mut model = BTreeMap::new();
+            let mut first = Txn::writer(&*engine);
+            apply(&mut first, &mut model, &stored);
+            first.keep();
+            engine.write(&first.to_batch(), WriteOptions::default()).unwrap();
+
+            let mut txn = Txn::writer(&*engine);
+            apply(&mut txn, &mut model, &kept);
+            txn.keep();
+            apply(&mut txn, &mut model.clone(), &undone);
+            txn.undo();
+
+            for (key, _) in stored.iter().chain(&kept).chain(&undone) {
+                prop_assert_eq!(txn.get(CF, key).unwrap(), model.get(key).cloned());
+            }
+            let direction = if backward { Direction::Backward } else { Direction::Forward };
+            let mut expected: Vec<_> =
+                model.into_iter().filter(|(key, _)| *key >= lower && upper.as_ref().is_none_or(|end| key < end)).collect();
+            if backward {
+                expected.reverse();
+            }
+            let mut cursor = txn.scan(CF, lower, upper, direction).unwrap();
+            let mut found = Vec::new();
+            while let Some((key, value)) = cursor.next().unwrap() {
+                found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_second_read_without_a_snapshot_is_refused() {
+        crate::engine::thread::mark_engine_thread();
+        let engine = MemoryEngine::open(MemoryDisk::new()).unwrap();
+        let mut txn = Txn::one_read(&*engine, ReadTier::Cached);
+        assert_eq!(txn.get(CF, b"a"), Ok(None));
+        assert_eq!(txn.get(CF, b"a"), Err(TxnError::NeedsSnapshot));
+    }
+}

@@ -1,0 +1,178 @@
+//! The meta family: one record per key, holding its type, its expiry, and the value itself where that is a string or
+//! a small collection.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Hash48, Malformed, PhysicalDb};
+
+/// The record format this server writes, kept in the high half of a record's first byte.
+const FORMAT: u8 = 1;
+const FLAG_TTL: u8 = 1 << 0;
+const FLAG_VARIANT_SHIFT: u8 = 4;
+const PREFIX_LEN: usize = 2 + Hash48::BYTES;
+
+/// A key's type (Redis' TYPE). The numbers are on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Type {
+    String = 1,
+    List = 2,
+    Set = 3,
+    SortedSet = 4,
+    Hash = 5,
+    Stream = 6,
+}
+
+impl Type {
+    pub const ALL: [Type; 6] = [Type::String, Type::List, Type::Set, Type::SortedSet, Type::Hash, Type::Stream];
+
+    /// The word that TYPE replies, and that SCAN's TYPE option takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+            Type::List => "list",
+            Type::Set => "set",
+            Type::SortedSet => "zset",
+            Type::Hash => "hash",
+            Type::Stream => "stream",
+        }
+    }
+}
+
+/// The value of a meta key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub kind: Type,
+    /// Type-specific, 0 to 15. Of strings: see `types::string`.
+    pub variant: u8,
+    /// Unix time in milliseconds from which on the key is gone.
+    pub expire_ms: Option<u64>,
+    pub body: Bytes,
+}
+
+impl Record {
+    pub fn encode(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(2 + 8 + self.body.len());
+        bytes.put_u8((FORMAT << 4) | self.kind as u8);
+        let ttl = if self.expire_ms.is_some() { FLAG_TTL } else { 0 };
+        bytes.put_u8((self.variant << FLAG_VARIANT_SHIFT) | ttl);
+        if let Some(expire_ms) = self.expire_ms {
+            bytes.put_u64(expire_ms);
+        }
+        bytes.put_slice(&self.body);
+        bytes.freeze()
+    }
+
+    pub fn decode(bytes: &Bytes) -> Result<Record, Malformed> {
+        let (head, body_at) = Record::parse_head(bytes)?;
+        Ok(Record { body: bytes.slice(body_at..), ..head })
+    }
+
+    /// Decodes all but the body, which stays empty: for walks that only look at type and expiry.
+    pub fn decode_head(bytes: &[u8]) -> Result<Record, Malformed> {
+        Ok(Record::parse_head(bytes)?.0)
+    }
+
+    /// The record without its body, and where that begins.
+    fn parse_head(bytes: &[u8]) -> Result<(Record, usize), Malformed> {
+        let malformed = || Malformed::new("record", bytes);
+        let [head, flags, ..] = bytes[..] else { return Err(malformed()) };
+        let kind = Type::ALL.into_iter().find(|kind| *kind as u8 == head & 0x0f).ok_or_else(malformed)?;
+        if head >> 4 != FORMAT {
+            return Err(malformed());
+        }
+        let (expire_ms, body_at) = if flags & FLAG_TTL != 0 {
+            let due = bytes.get(2..10).and_then(|due| due.try_into().ok()).ok_or_else(malformed)?;
+            (Some(u64::from_be_bytes(due)), 10)
+        } else {
+            (None, 2)
+        };
+        Ok((Record { kind, variant: flags >> FLAG_VARIANT_SHIFT, expire_ms, body: Bytes::new() }, body_at))
+    }
+
+    /// Whether the key is gone at `now_ms`: Redis expires a key once its time has passed, not when it is reached.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expire_ms.is_some_and(|due| now_ms > due)
+    }
+}
+
+/// The meta key of a user key.
+pub fn key(db: PhysicalDb, user_key: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(PREFIX_LEN + user_key.len());
+    bytes.put_u16(db);
+    bytes.put_slice(&Hash48::of(user_key).to_bytes());
+    bytes.put_slice(user_key);
+    bytes.freeze()
+}
+
+/// The lowest key of database `db` at or after position `hash`.
+pub fn position(db: PhysicalDb, hash: Hash48) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(PREFIX_LEN);
+    bytes.put_u16(db);
+    bytes.put_slice(&hash.to_bytes());
+    bytes.freeze()
+}
+
+/// All keys of a database, as a range. `db` is at most [`super::PHYSICAL_DB_LAST`].
+pub fn database(db: PhysicalDb) -> (Bytes, Bytes) {
+    let prefix = |db: u16| Bytes::copy_from_slice(&db.to_be_bytes());
+    (prefix(db), prefix(db + 1))
+}
+
+/// The position and the user key in a meta key.
+pub fn parse(meta_key: &[u8]) -> Result<(PhysicalDb, Hash48, &[u8]), Malformed> {
+    let malformed = || Malformed::new("meta key", meta_key);
+    let (db, rest) = meta_key.split_first_chunk::<2>().ok_or_else(malformed)?;
+    let (hash, user_key) = rest.split_first_chunk().ok_or_else(malformed)?;
+    Ok((u16::from_be_bytes(*db), Hash48::from_bytes(*hash), user_key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PHYSICAL_DB_LAST;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn records() -> impl Strategy<Value = Record> {
+        let kind = prop::sample::select(&Type::ALL[..]);
+        let body = prop::collection::vec(any::<u8>(), 0..50);
+        (kind, 0u8..16, any::<Option<u64>>(), body).prop_map(|(kind, variant, expire_ms, body)| Record {
+            kind,
+            variant,
+            expire_ms,
+            body: body.into(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn records_round_trip(record in records()) {
+            prop_assert_eq!(Record::decode(&record.encode()), Ok(record));
+        }
+
+        #[test]
+        fn damaged_records_are_errors_not_panics(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+            let _ = Record::decode(&bytes.into());
+        }
+
+        #[test]
+        fn keys_round_trip_and_order_by_database_then_position(
+            a in (0..=PHYSICAL_DB_LAST, prop::collection::vec(any::<u8>(), 0..30)),
+            b in (0..=PHYSICAL_DB_LAST, prop::collection::vec(any::<u8>(), 0..30)),
+        ) {
+            let (left, right) = (key(a.0, &a.1), key(b.0, &b.1));
+            prop_assert_eq!(parse(&left).unwrap(), (a.0, Hash48::of(&a.1), &a.1[..]));
+            let order = (a.0, Hash48::of(&a.1), &a.1).cmp(&(b.0, Hash48::of(&b.1), &b.1));
+            prop_assert_eq!(left.cmp(&right), order);
+            let (lower, upper) = database(a.0);
+            prop_assert!(lower <= left && left < upper);
+            prop_assert!(position(a.0, Hash48::of(&a.1)) <= left);
+        }
+    }
+
+    #[test]
+    fn a_key_is_gone_only_after_its_millisecond() {
+        let record = Record { kind: Type::String, variant: 0, expire_ms: Some(1000), body: Bytes::new() };
+        assert!(!record.is_expired(999) && !record.is_expired(1000) && record.is_expired(1001));
+    }
+}

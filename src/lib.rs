@@ -1,0 +1,38 @@
+//! Bulkhead: a persistent, Redis-compatible server that keeps its latency when the disk misbehaves.
+//!
+//! The rooms, in the order in which a request walks through them; each uses only those below it:
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`server`] | puts everything together; `main` and the simulation start here |
+//! | [`runtime`] | both runtimes: start-up, health, drain, stop |
+//! | [`network`] | listens, accepts, one loop per connection (read `network/connection.rs` first) |
+//! | [`commands`] | the command table; one file per family |
+//! | [`storage`] | the writer, the readers, group commit |
+//! | [`channel`] | the only crossing between the two runtimes |
+//! | [`keyspace`] | what all types share: databases, expiry, counters, transactions, scan |
+//! | [`layout`] | every key and value on disk |
+//! | [`engine`] | the store: RocksDB, or memory with the same crash semantics |
+//! | [`env`] | the doors: clock, network, runtime, randomness, disk |
+//! | [`observe`] | counters, clients, slow log, logging |
+//! | [`resp`] | bytes ↔ values; no I/O |
+//!
+//! On the shelf, used by all and using nothing: [`config`], [`limits`], [`number`], [`glob`].
+
+pub mod channel;
+pub mod commands;
+pub mod config;
+pub mod engine;
+pub mod env;
+pub mod glob;
+pub mod keyspace;
+pub mod layout;
+pub mod limits;
+pub mod network;
+pub mod number;
+pub mod observe;
+pub mod resp;
+pub mod runtime;
+pub mod server;
+pub mod storage;
+pub mod types;

@@ -1,0 +1,96 @@
+//! Every fixed limit of the server, by name, in one place: what a client, a file or a peer may ask of us at most.
+//!
+//! Limits that an operator may want to move are directives (see [`crate::config`]); the ones here are part of the
+//! protocol or protect the process itself. Nothing may be sized by a number from outside that was not held against a
+//! limit first, and nobody may write such a number anywhere but here.
+
+use std::time::Duration;
+
+// ---- Reading from a socket ----------------------------------------------------------------------------------------
+
+/// Bytes of one inline command or of one protocol header line; longer ones close the connection (Redis:
+/// `PROTO_INLINE_MAX_SIZE`).
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Arguments of one command: what a multibulk header may announce. Redis accepts 2³¹ − 1 and allocates as it goes.
+pub const ARGUMENTS_MAX: usize = 1024 * 1024;
+/// Arguments of one command before the connection has authenticated (Redis 7.0.15 has the same two).
+pub const UNAUTHENTICATED_ARGUMENTS_MAX: usize = 10;
+/// Bytes of one argument before the connection has authenticated.
+pub const UNAUTHENTICATED_BULK_BYTES_MAX: usize = 16 * 1024;
+/// Depth of nested aggregates in anything decoded: a loop, never a recursion, bounds the stack as well.
+pub const NESTING_MAX: usize = 128;
+/// Bytes asked of the socket at once while only small commands arrive (Redis: `PROTO_IOBUF_LEN`).
+pub const READ_CHUNK_BYTES: usize = 16 * 1024;
+/// Bytes asked of the socket at once in the middle of a large argument, so that a megabyte is not 64 system calls.
+pub const READ_CHUNK_LARGE_BYTES: usize = 256 * 1024;
+
+/// Bytes of undecoded input at which a connection is not read from any more, until its pipeline has moved on.
+pub const INPUT_PAUSE_BYTES: usize = 256 * 1024;
+/// Bytes of unsent replies at which a connection is neither read from nor served any more, until its client reads.
+pub const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
+
+// ---- One request across the channel -------------------------------------------------------------------------------
+
+/// Commands of one pipeline that cross to the storage runtime as one message; what is left over is the next message.
+pub const REQUEST_OPERATIONS_MAX: usize = 1024;
+/// Bytes of arguments of one message. A single larger command still crosses, alone.
+pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// How often requests past their deadline are looked for, in milliseconds: a deadline is met this exactly.
+pub const DEADLINE_SWEEP_MS: u64 = 10;
+
+/// Bytes of replies after which the rest of a pipeline waits until the client has read them.
+pub const REPLY_CHUNK_BYTES: usize = 1024 * 1024;
+/// Connections that may wait for room in a full channel; the next one's request is refused (R3.2).
+pub const CHANNEL_WAITERS_MAX: usize = 4096;
+/// Requests that the first reader takes at once.
+pub const READ_BATCH: usize = 64;
+/// Reads that may wait for a reader that may wait for the disk.
+pub const PATIENT_QUEUE: usize = 1024;
+
+// ---- Background work ----------------------------------------------------------------------------------------------
+
+/// How often the writer looks for expired keys (Redis: `hz` 10).
+pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(100);
+/// Expired keys removed in one group.
+pub const EXPIRE_BATCH: usize = 256;
+/// Flushed databases are reclaimed every so many housekeeping rounds.
+pub const RECLAIM_EVERY_TICKS: u64 = 10;
+/// How often the engine is asked for its figures.
+pub const ENGINE_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
+/// How long to wait before a storage thread that panicked is started again.
+pub const THREAD_RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// How long storage may take, once it is open, until all its threads run.
+pub const STORAGE_START_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a stop looks whether the clients are gone.
+pub const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a runtime may take to end once everything in it was told to.
+pub const DOMAIN_STOP_GRACE: Duration = Duration::from_secs(1);
+/// How long to wait after an accept error (out of file descriptors, mostly) before the next try.
+pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+// ---- Keyspace and clients -----------------------------------------------------------------------------------------
+
+/// Logical databases: what `databases` may be set to. The on-disk key holds 16 bits of physical database number, and
+/// FLUSHDB and SWAPDB need spare ones.
+pub const DATABASES_MAX: u32 = 16_384;
+/// Bytes of a client's name (CLIENT SETNAME): CLIENT LIST repeats the names of all clients in one reply.
+pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
+/// Distinct error codes counted by INFO errorstats: scripts can invent codes without end.
+pub const ERROR_CODES_MAX: usize = 128;
+
+// ---- Configuration ------------------------------------------------------------------------------------------------
+
+/// Depth of nested `include` lines, the main file not counted.
+pub const INCLUDE_DEPTH_MAX: usize = 16;
+/// Files read for one start, includes repeated or not: sixteen levels that include twice would be 65,536.
+pub const INCLUDE_FILES_MAX: usize = 1024;
+/// Addresses of one `bind` (Redis: `CONFIG_BINDADDR_MAX`).
+pub const BIND_ADDRESSES_MAX: usize = 16;
+/// Bytes of a Unix socket's path, without the NUL that ends `sun_path`.
+pub const UNIX_SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Threads of one pool.
+pub const THREADS_MAX: i64 = 256;
+/// `hz` below or above these is taken as these, as in Redis.
+pub const HZ_MIN: i64 = 1;
+/// See [`HZ_MIN`].
+pub const HZ_MAX: i64 = 500;

@@ -1,0 +1,569 @@
+//! One client's connection: THE loop. Read this first.
+//!
+//! Bytes are decoded into commands; commands that need no storage are answered here; the others of a pipeline cross the
+//! channel together as one request. At most one request per connection is in flight, and the next is decoded meanwhile:
+//! that alone keeps commands and replies in order. A client that does not read its replies is not read from either.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use uuid::Builder;
+
+use crate::channel::{InFlight, Outgoing, RequestId, Step, StorageCommand, StorageResponse, Submitted};
+use crate::commands::context::ReplyMode;
+use crate::commands::spec::NetworkHandler;
+use crate::commands::table::Call;
+use crate::commands::{CommandError, Flag, Next, Operation, Run, Session};
+use crate::env::{BoxFuture, Random, Stream};
+use crate::limits;
+use crate::observe::PauseKind;
+use crate::resp::{CommandArgs, DecodeLimits, Decoder, ReplyBuffer};
+
+/// A client's connection, from accept to close.
+pub struct Connection {
+    stream: Box<dyn Stream>,
+    session: Session,
+    decoder: Decoder,
+    /// Received, not decoded yet.
+    input: BytesMut,
+    /// Replies, not sent yet.
+    output: BytesMut,
+    /// Decoded, not submitted yet.
+    batch: Batch,
+    /// A command that looks at shared state, held until everything before it has been answered.
+    held: Option<(Call, NetworkHandler, CommandArgs)>,
+    pending: Pending,
+    input_closed: bool,
+    /// Decode nothing more; close once everything is sent.
+    closing: bool,
+    random: Random,
+}
+
+/// The pipeline being put together.
+#[derive(Default)]
+struct Batch {
+    steps: Vec<Step>,
+    bytes: usize,
+    runs: bool,
+    writes: bool,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.steps.len() >= limits::REQUEST_OPERATIONS_MAX || self.bytes >= limits::REQUEST_BYTES_MAX
+    }
+}
+
+/// A submitted pipeline, kept to answer in its place if storage does not.
+#[derive(Clone)]
+struct Submission {
+    steps: Arc<Vec<Step>>,
+    first: usize,
+    bytes: usize,
+    writes: bool,
+}
+
+/// What the connection waits for besides its socket.
+enum Pending {
+    Nothing,
+    /// CLIENT PAUSE holds the batch back.
+    Paused(BoxFuture<'static, ()>),
+    /// The channel is full.
+    Sending(Submission, BoxFuture<'static, Result<InFlight, CommandError>>),
+    /// Storage has it.
+    Request(Submission, InFlight),
+    /// The replies so far fill a chunk: the rest goes on when they are sent.
+    Rest(Submission),
+    /// A network-side command takes its time.
+    Handler(BoxFuture<'static, Bytes>),
+}
+
+/// What the loop wakes up for.
+enum Event {
+    Input(usize),
+    InputClosed,
+    Output,
+    Resumed,
+    Sent(Submission, Result<InFlight, CommandError>),
+    Answer(Submission, Result<StorageResponse, CommandError>),
+    Handled(Bytes),
+    /// Someone asked the connection to look at itself again: it was killed, or the server drains.
+    Woken,
+    Failed(io::Error),
+}
+
+impl Connection {
+    pub fn new(stream: Box<dyn Stream>, session: Session) -> Connection {
+        let random = Random::from_seed(session.server.env.random.seed());
+        Connection {
+            stream,
+            session,
+            decoder: Decoder::default(),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            batch: Batch::default(),
+            held: None,
+            pending: Pending::Nothing,
+            input_closed: false,
+            closing: false,
+            random,
+        }
+    }
+
+    /// Serves the client until it leaves, is killed, or the server drains.
+    pub async fn run(mut self) {
+        let client = self.session.client.clone();
+        poll_fn(|context| {
+            client.set_waker(context.waker());
+            Poll::Ready(())
+        })
+        .await;
+        loop {
+            while self.decode() | self.submit() {}
+            self.publish_sizes();
+            if self.is_done() {
+                break;
+            }
+            match self.event().await {
+                Event::Input(count) => {
+                    self.session.server.stats.net_input_bytes.add(count as u64);
+                    client.last_active_ms.store(self.now_ms(), Ordering::Relaxed);
+                }
+                Event::InputClosed => self.input_closed = true,
+                Event::Output | Event::Resumed => {}
+                Event::Sent(submission, Ok(in_flight)) => self.pending = Pending::Request(submission, in_flight),
+                Event::Sent(submission, Err(error)) => self.answer_all(&submission, &error),
+                Event::Answer(submission, Ok(response)) => self.take_answer(submission, response),
+                Event::Answer(submission, Err(error)) => self.answer_all(&submission, &error),
+                Event::Handled(reply) => self.output.extend_from_slice(&reply),
+                Event::Woken => {
+                    if client.is_killed() {
+                        break;
+                    }
+                }
+                // The peer is gone; what it sent that is in flight still runs.
+                Event::Failed(error) => {
+                    tracing::debug!(client = client.id, %error, "connection lost");
+                    break;
+                }
+            }
+        }
+        // The peer may be gone already.
+        let _ = self.stream.shutdown().await;
+    }
+
+    fn is_done(&self) -> bool {
+        let nothing_to_do = matches!(self.pending, Pending::Nothing) && self.batch.steps.is_empty() && self.held.is_none();
+        let no_more_input = self.closing || self.input_closed || self.is_draining();
+        nothing_to_do && self.output.is_empty() && no_more_input
+    }
+
+    fn is_draining(&self) -> bool {
+        self.session.server.shutdown.is_requested()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.session.server.env.clock.now().as_millis() as u64
+    }
+
+    /// Lets CLIENT LIST and the sweeper see the buffers.
+    fn publish_sizes(&self) {
+        let client = &self.session.client;
+        client.query_buffer_bytes.store(self.input.len() as u64, Ordering::Relaxed);
+        client.output_buffer_bytes.store(self.output.len() as u64, Ordering::Relaxed);
+    }
+
+    // ---- from bytes to steps ----
+
+    /// Decodes commands into the batch, as far as there is room. Returns whether it decoded any.
+    fn decode(&mut self) -> bool {
+        let mut decoded = false;
+        while self.may_decode() {
+            let limits = self.decode_limits();
+            match self.decoder.decode(&mut self.input, &limits) {
+                Ok(Some(args)) => self.take(args),
+                Ok(None) => break,
+                Err(error) => {
+                    self.reply_error(&CommandError::custom(format!("ERR {error}")));
+                    self.closing = true;
+                }
+            }
+            decoded = true;
+        }
+        decoded
+    }
+
+    fn may_decode(&self) -> bool {
+        !self.closing
+            && self.held.is_none()
+            && !self.batch.is_full()
+            && self.output.len() < limits::OUTPUT_PAUSE_BYTES
+            && !self.input.is_empty()
+            && !(self.is_draining() && self.batch.steps.is_empty())
+    }
+
+    fn decode_limits(&self) -> DecodeLimits {
+        let config = self.session.server.config.current();
+        DecodeLimits {
+            max_inline_len: limits::INLINE_BYTES_MAX,
+            max_bulk_len: config.network.bulk_bytes_max,
+            max_args: limits::ARGUMENTS_MAX,
+            max_frame_len: config.network.query_buffer_bytes_max,
+            authenticated: self.session.authenticated,
+        }
+    }
+
+    /// Sends one command where it belongs.
+    fn take(&mut self, args: CommandArgs) {
+        self.session.server.stats.commands_processed.add(1);
+        self.session.client.commands.fetch_add(1, Ordering::Relaxed);
+        let call = match self.session.server.commands.resolve(&args) {
+            Ok(call) => call,
+            Err(error) => return self.finish_command(Err(error)),
+        };
+        if !self.session.authenticated && !call.command.has(Flag::NoAuth) {
+            call.counters.rejected.add(1);
+            return self.finish_command(Err(CommandError::NoAuth));
+        }
+        self.note_last_command(&call);
+        match call.command.run {
+            Run::Storage(parse) => match parse(&args) {
+                Ok(operation) => self.push_run(call, operation, args),
+                Err(error) => {
+                    call.counters.failed.add(1);
+                    self.finish_command(Err(error));
+                }
+            },
+            Run::Session(handler) => self.handle(&call, handler, &args),
+            Run::Server(handler) => self.held = Some((call, handler, args)),
+            Run::Container => self.finish_command(Err(CommandError::Arity(call.full_name()))),
+        }
+    }
+
+    fn note_last_command(&self, call: &Call) {
+        let (db, protocol) = (self.session.db, self.session.protocol);
+        self.session.client.update(|facts| {
+            facts.last_command = Some(call.command.name);
+            facts.last_container = call.container.map(|container| container.name);
+            (facts.db, facts.protocol) = (db, protocol);
+        });
+    }
+
+    fn push_run(&mut self, call: Call, operation: Box<dyn Operation>, args: CommandArgs) {
+        self.batch.bytes += args.frame_len();
+        self.batch.runs = true;
+        self.batch.writes |= call.command.writes();
+        let (db, protocol, silent) = (self.session.db, self.session.protocol, self.is_silent());
+        let (name, counters) = (call.command.name, call.counters);
+        self.batch.steps.push(Step::Run(StorageCommand { name, counters, operation, args, db, protocol, silent }));
+        self.advance_reply_mode();
+    }
+
+    /// Runs a network-side command now.
+    fn handle(&mut self, call: &Call, handler: NetworkHandler, args: &CommandArgs) {
+        let started = self.session.server.env.clock.now();
+        let mut reply = ReplyBuffer::new(self.session.protocol);
+        let result = handler(&mut self.session, args, &mut reply);
+        let took = self.session.server.env.clock.now().saturating_sub(started);
+        call.counters.record(took, result.is_err());
+        match result {
+            Ok(next) => {
+                self.finish_command(Ok(reply.into_bytes().freeze()));
+                match next {
+                    Next::Done => {}
+                    Next::Close | Next::Shutdown => self.closing = true,
+                    Next::Wait(future) => self.pending = Pending::Handler(future),
+                }
+            }
+            Err(error) => self.finish_command(Err(error)),
+        }
+    }
+
+    /// Puts the reply of a command that is over in its place, unless it is not wanted.
+    fn finish_command(&mut self, reply: Result<Bytes, CommandError>) {
+        let silent = self.is_silent();
+        self.advance_reply_mode();
+        match reply {
+            Ok(_) if silent => {}
+            Ok(bytes) => self.push_reply(bytes),
+            Err(error) if silent => self.session.server.stats.count_error(&error.to_string()),
+            Err(error) => self.reply_error(&error),
+        }
+    }
+
+    fn reply_error(&mut self, error: &CommandError) {
+        let text = error.to_string();
+        self.session.server.stats.count_error(&text);
+        let mut reply = ReplyBuffer::new(self.session.protocol);
+        reply.error(&text);
+        self.push_reply(reply.into_bytes().freeze());
+    }
+
+    fn push_reply(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.batch.steps.is_empty() && matches!(self.pending, Pending::Nothing) {
+            self.output.extend_from_slice(&bytes);
+        } else {
+            self.batch.bytes += bytes.len();
+            self.batch.steps.push(Step::Reply(bytes));
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        matches!(self.session.reply_mode, ReplyMode::Off | ReplyMode::Skip)
+    }
+
+    fn advance_reply_mode(&mut self) {
+        self.session.reply_mode = match self.session.reply_mode {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+            mode => mode,
+        };
+    }
+
+    // ---- from steps to replies ----
+
+    /// Sends the batch on, or the command held behind it, if nothing is pending. Returns whether there may be more to do.
+    fn submit(&mut self) -> bool {
+        if let Pending::Rest(_) = self.pending {
+            if self.output.len() >= limits::OUTPUT_PAUSE_BYTES {
+                return false;
+            }
+            if let Pending::Rest(submission) = std::mem::replace(&mut self.pending, Pending::Nothing) {
+                self.send(submission);
+            }
+            return true;
+        }
+        if !matches!(self.pending, Pending::Nothing) {
+            return false;
+        }
+        if self.batch.runs {
+            if let Some(pause) = self.pause() {
+                self.pending = Pending::Paused(pause);
+                return false;
+            }
+            let Batch { steps, bytes, writes, .. } = std::mem::take(&mut self.batch);
+            self.send(Submission { steps: Arc::new(steps), first: 0, bytes, writes });
+            return true;
+        }
+        if !self.batch.steps.is_empty() {
+            for step in std::mem::take(&mut self.batch).steps {
+                if let Step::Reply(bytes) = step {
+                    self.output.extend_from_slice(&bytes);
+                }
+            }
+            return true;
+        }
+        if let Some((call, handler, args)) = self.held.take() {
+            self.handle(&call, handler, &args);
+            return true;
+        }
+        false
+    }
+
+    /// CLIENT PAUSE: what to wait for before the batch may go.
+    fn pause(&self) -> Option<BoxFuture<'static, ()>> {
+        let server = self.session.server.clone();
+        let now = server.env.clock.now();
+        let pause = server.clients.paused(now)?;
+        if pause.kind == PauseKind::Write && !self.batch.writes {
+            return None;
+        }
+        Some(Box::pin(async move {
+            let mut over = server.env.clock.sleep(pause.until.saturating_sub(now));
+            tokio::select! {
+                biased;
+                () = &mut over => {}
+                () = server.clients.unpaused() => {}
+            }
+        }))
+    }
+
+    fn send(&mut self, submission: Submission) {
+        let server = &self.session.server;
+        let deadline = server.env.clock.now() + Duration::from_millis(server.config.current().runtime.request_timeout_ms);
+        let outgoing = Outgoing {
+            id: RequestId(Builder::from_random_bytes(self.random.next_u128().to_be_bytes()).into_uuid()),
+            client: self.session.client.clone(),
+            steps: submission.steps.clone(),
+            first: submission.first,
+            writes: submission.writes,
+            bytes: submission.bytes,
+            deadline,
+            buffer: BytesMut::new(),
+        };
+        self.session.client.deadline_ms.store(deadline.as_millis() as u64, Ordering::Relaxed);
+        match server.storage.submit(outgoing) {
+            Submitted::InFlight(in_flight) => self.pending = Pending::Request(submission, in_flight),
+            Submitted::Waiting(sending) => self.pending = Pending::Sending(submission, sending),
+            Submitted::Refused(error) => self.answer_all(&submission, &error),
+        }
+    }
+
+    fn take_answer(&mut self, submission: Submission, response: StorageResponse) {
+        self.session.client.deadline_ms.store(0, Ordering::Relaxed);
+        if self.output.is_empty() {
+            self.output = response.replies;
+        } else {
+            self.output.extend_from_slice(&response.replies);
+        }
+        if response.next_step < submission.steps.len() {
+            self.pending = Pending::Rest(Submission { first: response.next_step, ..submission });
+        }
+        self.check_output_limit();
+    }
+
+    /// Storage did not answer: every command of the pipeline gets the error, every other reply its place.
+    fn answer_all(&mut self, submission: &Submission, error: &CommandError) {
+        self.session.client.deadline_ms.store(0, Ordering::Relaxed);
+        let text = error.to_string();
+        for step in &submission.steps[submission.first..] {
+            match step {
+                Step::Reply(bytes) => self.output.extend_from_slice(bytes),
+                Step::Run(command) => {
+                    self.session.server.stats.count_error(&text);
+                    command.counters.failed.add(1);
+                    if !command.silent {
+                        let mut reply = ReplyBuffer::from_bytes(std::mem::take(&mut self.output), command.protocol);
+                        reply.error(&text);
+                        self.output = reply.into_bytes();
+                    }
+                }
+            }
+        }
+    }
+
+    /// `client-output-buffer-limit normal`: past the hard limit the client is dropped, as in Redis.
+    fn check_output_limit(&mut self) {
+        let hard = self.session.server.config.current().network.output_limits.normal.hard_bytes;
+        if hard > 0 && self.output.len() as u64 > hard {
+            let client = &self.session.client;
+            tracing::warn!(client = client.id, bytes = self.output.len(), "client dropped: output buffer limit reached");
+            client.kill();
+        }
+    }
+
+    // ---- waiting ----
+
+    /// Waits for whatever comes first.
+    async fn event(&mut self) -> Event {
+        poll_fn(|context| self.poll_event(context)).await
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        if self.session.client.is_killed() {
+            return Poll::Ready(Event::Woken);
+        }
+        if let Poll::Ready(event) = self.poll_pending(context) {
+            return Poll::Ready(event);
+        }
+        if !self.output.is_empty()
+            && let Poll::Ready(event) = self.poll_output(context)
+        {
+            return Poll::Ready(event);
+        }
+        if self.wants_input()
+            && let Poll::Ready(event) = self.poll_input(context)
+        {
+            return Poll::Ready(event);
+        }
+        // The sweeper wakes every connection once when the server begins to drain.
+        if self.is_draining() && self.is_done() { Poll::Ready(Event::Woken) } else { Poll::Pending }
+    }
+
+    fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        let event = match &mut self.pending {
+            Pending::Nothing | Pending::Rest(_) => return Poll::Pending,
+            Pending::Paused(over) => match over.as_mut().poll(context) {
+                Poll::Ready(()) => Event::Resumed,
+                Poll::Pending => return Poll::Pending,
+            },
+            Pending::Handler(future) => match future.as_mut().poll(context) {
+                Poll::Ready(reply) => Event::Handled(reply),
+                Poll::Pending => return Poll::Pending,
+            },
+            Pending::Sending(submission, sending) => match sending.as_mut().poll(context) {
+                Poll::Ready(sent) => Event::Sent(submission.clone(), sent),
+                Poll::Pending => return Poll::Pending,
+            },
+            Pending::Request(submission, in_flight) => match in_flight.poll(context) {
+                Poll::Ready(answer) => Event::Answer(submission.clone(), answer),
+                Poll::Pending if self.session.server.env.clock.now() >= in_flight.deadline => {
+                    Event::Answer(submission.clone(), in_flight.expire())
+                }
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        self.pending = Pending::Nothing;
+        Poll::Ready(event)
+    }
+
+    fn poll_output(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        match Pin::new(&mut self.stream).poll_write(context, &self.output) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Event::Failed(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(count)) => {
+                self.session.server.stats.net_output_bytes.add(count as u64);
+                self.output.advance(count);
+                if self.output.is_empty() {
+                    // An idle connection holds no buffer.
+                    self.output = BytesMut::new();
+                }
+                Poll::Ready(Event::Output)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Event::Failed(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether to read more: not past what one decoding step may need, and not while the client does not read.
+    fn wants_input(&self) -> bool {
+        let decoding_big_value = self.decoder.is_mid_command() && self.batch.steps.is_empty() && self.held.is_none();
+        !self.input_closed
+            && !self.closing
+            && !self.is_draining()
+            && self.output.len() < limits::OUTPUT_PAUSE_BYTES
+            && (self.input.len() < limits::INPUT_PAUSE_BYTES || decoding_big_value)
+    }
+
+    fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        let wanted = self.decoder.bytes_wanted(&self.input);
+        let read = if wanted > limits::READ_CHUNK_BYTES {
+            // A big value: straight into its place, in steps, so that memory grows only as bytes arrive.
+            self.input.reserve(wanted.min(limits::READ_CHUNK_LARGE_BYTES));
+            let read = pin!(self.stream.read_buf(&mut self.input));
+            read.poll(context)
+        } else {
+            read_small(&mut *self.stream, &mut self.input, context)
+        };
+        read.map(|read| match read {
+            Ok(0) => Event::InputClosed,
+            Ok(count) => Event::Input(count),
+            Err(error) => Event::Failed(error),
+        })
+    }
+}
+
+thread_local! {
+    static CHUNK: RefCell<Box<[u8]>> = RefCell::new(vec![0; limits::READ_CHUNK_BYTES].into_boxed_slice());
+}
+
+/// Reads through a buffer that all connections of a thread share, so that ten thousand idle ones need no buffers.
+fn read_small(stream: &mut dyn Stream, input: &mut BytesMut, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    CHUNK.with_borrow_mut(|chunk| {
+        let mut chunk = ReadBuf::new(chunk);
+        Pin::new(stream).poll_read(context, &mut chunk).map_ok(|()| {
+            input.extend_from_slice(chunk.filled());
+            chunk.filled().len()
+        })
+    })
+}

@@ -1,0 +1,58 @@
+//! The sweeper: what connections would each need a timer for, done for all of them by one task. Deadlines of requests,
+//! the idle `timeout`, the soft output limit, and the wake-up call when the server drains.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::commands::context::Server;
+use crate::limits;
+use crate::observe::Client;
+
+/// Runs until the server drains.
+pub async fn run(server: Arc<Server>) {
+    loop {
+        tokio::select! {
+            biased;
+            () = server.shutdown.requested() => break,
+            () = server.env.clock.sleep(Duration::from_millis(limits::DEADLINE_SWEEP_MS)) => sweep(&server),
+        }
+    }
+    server.clients.for_each(|client| client.wake());
+}
+
+fn sweep(server: &Server) {
+    let now_ms = server.env.clock.now().as_millis() as u64;
+    let config = server.config.current();
+    let timeout_ms = u64::from(config.network.idle_timeout_s) * 1000;
+    let soft = config.network.output_limits.normal;
+    server.clients.for_each(|client| {
+        let deadline_ms = client.deadline_ms.load(Ordering::Relaxed);
+        if deadline_ms != 0 && deadline_ms <= now_ms {
+            client.wake();
+        }
+        let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
+        if timeout_ms > 0 && deadline_ms == 0 && idle_ms > timeout_ms {
+            tracing::debug!(client = client.id, "closing idle client");
+            client.kill();
+        }
+        if soft.soft_bytes > 0 && is_over_soft_limit(client, now_ms, soft.soft_bytes, soft.soft_seconds) {
+            tracing::warn!(client = client.id, "client dropped: soft output buffer limit reached");
+            client.kill();
+        }
+    });
+}
+
+/// Whether the client's output has been above the soft limit for longer than it may.
+fn is_over_soft_limit(client: &Client, now_ms: u64, soft_bytes: u64, soft_seconds: u64) -> bool {
+    if client.output_buffer_bytes.load(Ordering::Relaxed) <= soft_bytes {
+        client.over_soft_limit_since_ms.store(0, Ordering::Relaxed);
+        return false;
+    }
+    let since_ms = client.over_soft_limit_since_ms.load(Ordering::Relaxed);
+    if since_ms == 0 {
+        client.over_soft_limit_since_ms.store(now_ms.max(1), Ordering::Relaxed);
+        return false;
+    }
+    now_ms - since_ms > soft_seconds.saturating_mul(1000)
+}

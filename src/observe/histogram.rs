@@ -1,0 +1,129 @@
+//! How long things took, in buckets that are fine enough for percentiles and few enough to have one set per command.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Durations below `2^MIN_EXPONENT` ns (a microsecond) share one bucket, those from `2^MAX_EXPONENT` ns (17 s) on
+/// another; in between, every power of two is cut into `2^PRECISION_BITS` buckets, so a percentile is 6 % off at most.
+const MIN_EXPONENT: u32 = 10;
+const MAX_EXPONENT: u32 = 34;
+const PRECISION_BITS: u32 = 4;
+const BUCKETS: usize = (((MAX_EXPONENT - MIN_EXPONENT) as usize) << PRECISION_BITS) + 2;
+
+/// Counts durations. Recording is one atomic addition; until the first there are no buckets, as most commands of a
+/// server are never called.
+#[derive(Debug, Default)]
+pub struct Histogram(OnceLock<Box<[AtomicU64; BUCKETS]>>);
+
+impl Histogram {
+    pub fn record(&self, took: Duration) {
+        let counts = self.0.get_or_init(|| Box::new([const { AtomicU64::new(0) }; BUCKETS]));
+        counts[bucket(took.as_nanos())].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn reset(&self) {
+        self.0.get().into_iter().flat_map(|counts| counts.iter()).for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+
+    /// How long the given share of what was recorded took at most: the upper end of the bucket it falls into. Zero if
+    /// nothing was recorded.
+    pub fn percentile(&self, percent: f64) -> Duration {
+        let counts = self.counts();
+        let rank = (counts.iter().sum::<u64>() as f64 * percent / 100.0).ceil() as u64;
+        let mut seen = 0;
+        let reached = counts.iter().position(|count| {
+            seen += count;
+            seen >= rank && seen > 0
+        });
+        reached.map_or(Duration::ZERO, |index| Duration::from_nanos(upper_ns(index)))
+    }
+
+    /// (microseconds, how many took less) at every power of two where the second number grows. The microseconds are the
+    /// labels of Redis' histograms, which lie a hundredth above the power of two in nanoseconds.
+    pub fn cumulative(&self) -> Vec<(u64, u64)> {
+        let counts = self.counts();
+        let mut below = 0;
+        let mut rows: Vec<(u64, u64)> = Vec::new();
+        for exponent in MIN_EXPONENT..=MAX_EXPONENT + 1 {
+            let end = end_of(exponent);
+            let start = if exponent == MIN_EXPONENT { 0 } else { end_of(exponent - 1) };
+            let more: u64 = counts[start..end].iter().sum();
+            if more > 0 {
+                below += more;
+                let bound = 1u64 << exponent;
+                rows.push(((bound + bound / 128 - 1) / 1000, below));
+            }
+        }
+        rows
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        let Some(counts) = self.0.get() else { return vec![0; BUCKETS] };
+        counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+}
+
+fn bucket(ns: u128) -> usize {
+    match ns.checked_ilog2() {
+        None => 0,
+        Some(exponent) if exponent < MIN_EXPONENT => 0,
+        Some(exponent) if exponent >= MAX_EXPONENT => BUCKETS - 1,
+        Some(exponent) => {
+            let fine = (ns >> (exponent - PRECISION_BITS)) as usize & ((1 << PRECISION_BITS) - 1);
+            1 + (((exponent - MIN_EXPONENT) as usize) << PRECISION_BITS) + fine
+        }
+    }
+}
+
+/// The buckets of durations below `2^exponent` ns are those before this one.
+fn end_of(exponent: u32) -> usize {
+    if exponent > MAX_EXPONENT { BUCKETS } else { 1 + (((exponent - MIN_EXPONENT) as usize) << PRECISION_BITS) }
+}
+
+/// The longest duration that falls into a bucket, in nanoseconds; of the last bucket, the shortest.
+fn upper_ns(index: usize) -> u64 {
+    match index.checked_sub(1) {
+        None => (1 << MIN_EXPONENT) - 1,
+        Some(_) if index == BUCKETS - 1 => 1 << MAX_EXPONENT,
+        Some(index) => {
+            let (octave, fine) = (index >> PRECISION_BITS, index & ((1 << PRECISION_BITS) - 1));
+            let shift = MIN_EXPONENT + octave as u32 - PRECISION_BITS;
+            (((1 << PRECISION_BITS) + fine as u64 + 1) << shift) - 1
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_lies_in_a_bucket_that_ends_at_most_a_sixteenth_above_it() {
+        for ns in (0..40).flat_map(|exponent| [1u64 << exponent, (1 << exponent) + 7, (2 << exponent) - 1]) {
+            let index = bucket(u128::from(ns));
+            if (1 << MIN_EXPONENT..1 << MAX_EXPONENT).contains(&ns) {
+                let upper = upper_ns(index);
+                assert!(ns <= upper && upper - ns <= ns / 16, "{ns} {upper}");
+            } else {
+                assert_eq!(index, if ns < 1 << MIN_EXPONENT { 0 } else { BUCKETS - 1 });
+            }
+        }
+    }
+
+    #[test]
+    fn rows_grow_at_redis_own_labels_and_percentiles_follow() {
+        let histogram = Histogram::default();
+        assert_eq!((histogram.percentile(50.0), histogram.cumulative()), (Duration::ZERO, vec![]));
+        for us in [0, 3, 3, 20, 30, 40, 500, 100_000, 2_000_000, 60_000_000] {
+            histogram.record(Duration::from_micros(us));
+        }
+        let rows = [(1, 1), (4, 3), (33, 5), (66, 6), (528, 7), (135_266, 8), (2_164_260, 9), (34_628_173, 10)];
+        assert_eq!(histogram.cumulative(), rows);
+        let percentile = |percent| histogram.percentile(percent).as_micros();
+        assert_eq!((percentile(1.0), percentile(50.0), percentile(70.0)), (1, 30, 507));
+        assert_eq!((percentile(90.0), percentile(100.0)), (2_013_265, 17_179_869));
+        histogram.reset();
+        assert_eq!(histogram.cumulative(), []);
+    }
+}

@@ -1,0 +1,334 @@
+//! The log, in Redis' line format, to standard output or to `logfile`.
+//!
+//! It must never make the thread that logs wait for a disk: lines pass through a bounded queue to a thread of their
+//! own, and are dropped, counted and reported when it cannot keep up. Nor may a value break a line in two. This is the
+//! one place that reads the wall clock past the doors of [`crate::env`]: the date on a line is nobody's input.
+
+use std::fmt::{self, Write as _};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use crate::config::{Config, LogLevel};
+
+/// Lines that may wait to be written.
+const QUEUE_LINES_MAX: usize = 8192;
+
+/// The running log. Dropping it writes out what waits.
+#[derive(Debug)]
+pub struct LogHandle {
+    queue: SyncSender<Entry>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// The level of the log that was started. A process has one log, as it has one standard output, however many servers
+/// it holds; in tests and simulations it has none.
+static LEVEL: OnceLock<Arc<AtomicU8>> = OnceLock::new();
+
+/// CONFIG SET loglevel.
+pub fn set_log_level(level: LogLevel) {
+    if let Some(current) = LEVEL.get() {
+        change_level(current, level);
+    }
+}
+
+fn change_level(current: &AtomicU8, level: LogLevel) {
+    current.store(level as u8, Ordering::Relaxed);
+    // Every call site remembers whether it is enabled, and has to be asked again.
+    tracing::callsite::rebuild_interest_cache();
+}
+
+impl LogHandle {
+    /// Returns once everything logged so far is written: before the process ends by other means than returning.
+    pub fn flush(&self) {
+        let (written, wait) = channel();
+        if self.queue.send(Entry::Flush(written)).is_ok() {
+            // An error means that the writer is gone, and everything written.
+            let _ = wait.recv();
+        }
+    }
+}
+
+impl Drop for LogHandle {
+    fn drop(&mut self) {
+        let _ = self.queue.send(Entry::Stop);
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// Starts the log of this process, once. Fails when `logfile` cannot be written.
+pub fn start_logging(config: &Config) -> io::Result<LogHandle> {
+    let file = config.log.file.as_ref().map(|file| config.storage.dir.join(file));
+    if let Some(path) = &file {
+        // Opened again for every batch; tried here, while somebody looks.
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        open(path).map_err(|error| io::Error::new(error.kind(), format!("logfile {}: {error}", path.display())))?;
+    }
+    let (layer, handle) = pipeline(config.log.level, file)?;
+    let level = layer.level.clone();
+    let subscriber = tracing_subscriber::registry().with(layer);
+    tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
+    // Only the log whose subscriber was taken gets here, and that is the first.
+    LEVEL.get_or_init(|| level);
+    Ok(handle)
+}
+
+fn pipeline(level: LogLevel, file: Option<PathBuf>) -> io::Result<(RedisLines, LogHandle)> {
+    let level = Arc::new(AtomicU8::new(level as u8));
+    let dropped = Arc::new(AtomicU64::new(0));
+    let (queue, entries) = sync_channel(QUEUE_LINES_MAX);
+    let layer = RedisLines { level, queue: queue.clone(), dropped: dropped.clone() };
+    let writer =
+        std::thread::Builder::new().name("log".into()).spawn(move || write_entries(&entries, file, &dropped))?;
+    Ok((layer, LogHandle { queue, writer: Some(writer) }))
+}
+
+enum Entry {
+    Line(String),
+    Flush(Sender<()>),
+    Stop,
+}
+
+/// Turns events into lines.
+struct RedisLines {
+    /// A [`LogLevel`].
+    level: Arc<AtomicU8>,
+    queue: SyncSender<Entry>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl RedisLines {
+    fn threshold(&self) -> LevelFilter {
+        match self.level.load(Ordering::Relaxed) {
+            level if level == LogLevel::Debug as u8 => LevelFilter::TRACE,
+            level if level == LogLevel::Warning as u8 => LevelFilter::WARN,
+            // Nothing of ours is less than a notice and more than debugging.
+            _ => LevelFilter::INFO,
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for RedisLines {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        *metadata.level() <= self.threshold()
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.threshold())
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        if *event.metadata().level() <= Level::WARN
+            && let Some(room) = room(event.metadata().target())
+        {
+            // Which side a problem is on, for those who watch one side.
+            text.field("room", room);
+        }
+        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.queue.try_send(Entry::Line(line(unix_time, *event.metadata().level(), &text))).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// `storage` of `bulkhead::storage::writer`.
+fn room(target: &str) -> Option<&str> {
+    target.split("::").nth(1)
+}
+
+/// `15085:M 24 Nov 2026 05:13:01.371 * Ready to accept connections port=6379`, the date in UTC.
+fn line(unix_time: Duration, level: Level, text: &Text) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = unix_time.as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let mark = match level {
+        Level::TRACE | Level::DEBUG => '.',
+        Level::INFO => '*',
+        _ => '#',
+    };
+    let (process, millis, month) = (std::process::id(), unix_time.subsec_millis(), MONTHS[month as usize - 1]);
+    let Text { message, fields } = text;
+    format!("{process}:M {day:02} {month} {year} {hour:02}:{minute:02}:{second:02}.{millis:03} {mark} {message}{fields}\n")
+}
+
+/// The year, month and day of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms"):
+/// years begin in March, so that the leap day is the last of its year.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+/// An event's message, and its other fields as ` key=value`.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Text {
+    fn field(&mut self, name: &str, value: &str) {
+        let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        // Writing to a string cannot fail.
+        let _ = match plain {
+            true => write!(self.fields, " {name}={value}"),
+            false => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}
+
+impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message.extend(value.chars().flat_map(printable)),
+            name => self.field(name, value),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+/// A character as a line can show it: control characters become escapes.
+fn printable(character: char) -> impl Iterator<Item = char> {
+    let escape = character.is_control().then(|| character.escape_default());
+    let itself = escape.is_none().then_some(character);
+    escape.into_iter().flatten().chain(itself)
+}
+
+/// The writer's thread: everything that waits is written at once.
+fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &AtomicU64) {
+    let mut stop = false;
+    while !stop && let Ok(first) = entries.recv() {
+        let (mut lines, mut flushed) = (String::new(), Vec::new());
+        for entry in std::iter::once(first).chain(entries.try_iter().take(QUEUE_LINES_MAX)) {
+            match entry {
+                Entry::Line(line) => lines.push_str(&line),
+                Entry::Flush(written) => flushed.push(written),
+                Entry::Stop => stop = true,
+            }
+        }
+        if let lost @ 1.. = dropped.swap(0, Ordering::Relaxed) {
+            let message = format!("{lost} log lines were dropped: the log is written too slowly");
+            let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            lines.push_str(&line(unix_time, Level::WARN, &Text { message, ..Text::default() }));
+        }
+        let written = match &file {
+            None => io::stdout().write_all(lines.as_bytes()),
+            Some(path) => open(path).and_then(|mut file| file.write_all(lines.as_bytes())),
+        };
+        if written.is_err() {
+            // A full disk should not silence its own report; if this fails too there is nobody left to tell.
+            let _ = io::stderr().write_all(lines.as_bytes());
+        }
+        for waiting in flushed {
+            // Whoever waited may have given up.
+            let _ = waiting.send(());
+        }
+    }
+}
+
+/// Opened anew for every batch of lines, as Redis does for every line: what logrotate moved away is found missing and
+/// created again, without a signal.
+fn open(path: &Path) -> io::Result<std::fs::File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing_subscriber::registry;
+
+    /// What is in `file` after `events` were logged at `level`, without the process and the date of each line.
+    fn logged(level: LogLevel, events: impl FnOnce(&LogHandle, &AtomicU8, &Path)) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("server.log");
+        let (layer, handle) = pipeline(level, Some(path.clone())).unwrap();
+        let current = layer.level.clone();
+        tracing::subscriber::with_default(registry().with(layer), || events(&handle, &current, &path));
+        drop(handle);
+        let text = std::fs::read_to_string(&path).unwrap();
+        text.lines().map(|line| line.splitn(6, ' ').last().unwrap().to_string() + "\n").collect()
+    }
+
+    #[test]
+    fn a_line_reads_as_redis_writes_it() {
+        let text = Text { message: "Ready".into(), fields: " port=1".into() };
+        let pid = std::process::id();
+        for (unix_ms, level, expected) in [
+            (1_795_497_361_503, Level::INFO, "24 Nov 2026 05:16:01.503 * Ready port=1\n"),
+            (0, Level::DEBUG, "01 Jan 1970 00:00:00.000 . Ready port=1\n"),
+            (951_782_400_000, Level::WARN, "29 Feb 2000 00:00:00.000 # Ready port=1\n"),
+            (4_107_542_399_999, Level::ERROR, "28 Feb 2100 23:59:59.999 # Ready port=1\n"),
+            (4_107_542_400_000, Level::TRACE, "01 Mar 2100 00:00:00.000 . Ready port=1\n"),
+        ] {
+            assert_eq!(line(Duration::from_millis(unix_ms), level, &text), format!("{pid}:M {expected}"));
+        }
+    }
+
+    #[test]
+    fn fields_follow_the_message_and_nothing_breaks_a_line() {
+        let text = logged(LogLevel::Debug, |_, _, _| {
+            tracing::info!(request = %"01-ab", client = 7, "served");
+            tracing::debug!(error = "no\nspace", empty = "", "two\nlines");
+            tracing::warn!(target: "bulkhead::storage::writer", "stalled");
+        });
+        let expected = concat!(
+            "* served request=01-ab client=7\n",
+            ". two\\nlines error=\"no\\nspace\" empty=\"\"\n",
+            "# stalled room=storage\n"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_level_changes_while_the_server_runs() {
+        let text = logged(LogLevel::Warning, |_, level, _| {
+            let say = |word| tracing::info!("{word}");
+            say("unheard");
+            change_level(level, LogLevel::Notice);
+            say("heard");
+            tracing::debug!("unheard");
+        });
+        assert_eq!(text, "* heard\n");
+    }
+
+    #[test]
+    fn a_file_that_was_rotated_away_is_created_again() {
+        let text = logged(LogLevel::Notice, |log, _, path| {
+            tracing::info!("before");
+            log.flush();
+            let rotated = path.with_extension("1");
+            std::fs::rename(path, &rotated).unwrap();
+            tracing::info!("after");
+            log.flush();
+            assert!(std::fs::read_to_string(rotated).unwrap().ends_with("* before\n"));
+        });
+        assert_eq!(text, "* after\n");
+    }
+}

@@ -1,0 +1,21 @@
+//! Watching: clients, counters, slow log, latency, logging. Written by all rooms, read by INFO and its like.
+//!
+//! It must never make anyone wait: counters are atomics, locks are held for a field copy and never across an await.
+
+mod clients;
+mod histogram;
+mod latency;
+mod logging;
+mod process;
+mod sampler;
+mod slowlog;
+mod stats;
+
+pub use clients::{Client, ClientFacts, Clients, Pause, PauseKind, Unblock};
+pub use histogram::Histogram;
+pub use latency::{LatencyEvent, LatencyMonitor};
+pub use logging::{LogHandle, set_log_level, start_logging};
+pub use process::{ProcessUsage, kernel_release, machine_memory_bytes};
+pub use sampler::{Rate, SAMPLE_INTERVAL, Sampler};
+pub use slowlog::{SlowCommand, SlowLog};
+pub use stats::{CommandCounters, CommandStats, Counter, ServerStats};

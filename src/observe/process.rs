@@ -1,0 +1,115 @@
+//! What the kernel says of this process: memory, processor time, open files.
+//!
+//! It reads a few lines of `/proc/self`, which the kernel makes up on the spot: no disk is involved, so a network thread
+//! may ask. Where a figure cannot be had it is 0; nobody may depend on one.
+
+use std::time::Duration;
+
+/// A reading of the process' own accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessUsage {
+    /// Resident memory that is ours alone: what was allocated and touched, without mapped files.
+    pub anonymous_bytes: u64,
+    /// Resident memory, the pages of mapped files (our own code) included.
+    pub resident_bytes: u64,
+    /// The most that was ever resident.
+    pub resident_bytes_max: u64,
+    pub threads: u64,
+    /// Open file descriptors (Linux 6.2 and later say).
+    pub open_files: u64,
+    pub cpu_user: Duration,
+    pub cpu_system: Duration,
+    /// Of ended child processes.
+    pub cpu_user_children: Duration,
+    pub cpu_system_children: Duration,
+}
+
+/// Physical memory of the machine, in bytes.
+pub fn machine_memory_bytes() -> u64 {
+    kilobytes(&read("/proc/meminfo"), "MemTotal:")
+}
+
+/// The kernel's version.
+pub fn kernel_release() -> String {
+    read("/proc/sys/kernel/osrelease").trim_end().to_string()
+}
+
+impl ProcessUsage {
+    /// Reads the accounts: three system calls or so for each of three files.
+    pub fn read() -> ProcessUsage {
+        let mut usage = ProcessUsage::default();
+        usage.apply_status(&read("/proc/self/status"));
+        usage.apply_stat(&read("/proc/self/stat"));
+        usage.open_files = std::fs::metadata("/proc/self/fd").map_or(0, |directory| directory.len());
+        usage
+    }
+
+    fn apply_status(&mut self, status: &str) {
+        self.anonymous_bytes = kilobytes(status, "RssAnon:");
+        self.resident_bytes = kilobytes(status, "VmRSS:");
+        // The kernel gathers the figures per thread and sums them up now and then: a peak may lag behind.
+        self.resident_bytes_max = kilobytes(status, "VmHWM:").max(self.resident_bytes);
+        self.threads = field(status, "Threads:");
+    }
+
+    fn apply_stat(&mut self, stat: &str) {
+        // The process' name, in parentheses, may hold spaces and parentheses itself: fields are counted after the last.
+        let Some((_, fields)) = stat.rsplit_once(')') else { return };
+        let mut ticks = fields.split_ascii_whitespace().skip(11).map(|ticks| ticks.parse().unwrap_or(0));
+        // A tick of these accounts is 10 ms for every user of `/proc`, whatever the kernel's own timer.
+        let mut next = || Duration::from_millis(10 * ticks.next().unwrap_or(0u64));
+        self.cpu_user = next();
+        self.cpu_system = next();
+        self.cpu_user_children = next();
+        self.cpu_system_children = next();
+    }
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The number that follows `name` in a file of `name: value` lines.
+fn field(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.split_ascii_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+fn kilobytes(text: &str, name: &str) -> u64 {
+    field(text, name) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_are_found_whatever_the_process_is_called() {
+        let mut usage = ProcessUsage::default();
+        usage.apply_status(
+            "Name:\tx\nVmHWM:\t   9000 kB\nVmRSS:\t    8000 kB\nRssAnon:\t    5000 kB\nThreads:\t7\nVmSwap:\t0 kB\n",
+        );
+        usage.apply_stat("12 (a) b ) S 1 12 12 0 -1 4194304 100 0 0 0 250 75 3 4 20 0 7 0 5678\n");
+        assert_eq!((usage.anonymous_bytes, usage.resident_bytes), (5_120_000, 8_192_000));
+        assert_eq!((usage.resident_bytes_max, usage.threads), (9_216_000, 7));
+        assert_eq!((usage.cpu_user, usage.cpu_system), (Duration::from_millis(2500), Duration::from_millis(750)));
+        let children = (usage.cpu_user_children, usage.cpu_system_children);
+        assert_eq!(children, (Duration::from_millis(30), Duration::from_millis(40)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_zero() {
+        let mut usage = ProcessUsage::default();
+        usage.apply_status("");
+        usage.apply_stat("nonsense");
+        assert_eq!(usage, ProcessUsage::default());
+    }
+
+    #[test]
+    fn a_living_process_uses_memory() {
+        let usage = ProcessUsage::read();
+        assert!(usage.anonymous_bytes > 0 && usage.resident_bytes >= usage.anonymous_bytes, "{usage:?}");
+        assert!(usage.resident_bytes_max >= usage.resident_bytes && usage.threads > 0, "{usage:?}");
+        assert!(machine_memory_bytes() > usage.resident_bytes);
+    }
+}

@@ -1,0 +1,177 @@
+//! The server's counters: what INFO calls stats, commandstats and errorstats.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::{Histogram, LatencyMonitor, Sampler, SlowLog};
+
+/// A number that only grows (until CONFIG RESETSTAT), or that goes up and down.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    pub fn subtract(&self, amount: u64) {
+        self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One command's counters (INFO commandstats).
+#[derive(Debug, Default)]
+pub struct CommandCounters {
+    pub calls: Counter,
+    pub usec: Counter,
+    /// Refused before it ran: arity, authentication, limits.
+    pub rejected: Counter,
+    /// Ran and replied with an error.
+    pub failed: Counter,
+    /// How long the calls took (INFO latencystats, LATENCY HISTOGRAM).
+    pub latency: Histogram,
+}
+
+impl CommandCounters {
+    /// Counts a call that ran, and how long it took.
+    pub fn record(&self, took: Duration, failed: bool) {
+        self.calls.add(1);
+        self.usec.add(took.as_micros() as u64);
+        self.failed.add(u64::from(failed));
+        self.latency.record(took);
+    }
+}
+
+/// Counters by command, `client|list` for subcommands.
+#[derive(Debug, Default)]
+pub struct CommandStats {
+    by_name: Mutex<BTreeMap<(&'static str, &'static str), std::sync::Arc<CommandCounters>>>,
+}
+
+impl CommandStats {
+    /// The counters of a command: `container` is empty unless it is a subcommand. Keep the handle: this locks.
+    pub fn of(&self, container: &'static str, name: &'static str) -> std::sync::Arc<CommandCounters> {
+        self.by_name.lock().entry((container, name)).or_default().clone()
+    }
+
+    /// All commands that were called, or refused, by name.
+    pub fn all(&self) -> Vec<(String, std::sync::Arc<CommandCounters>)> {
+        let named = |(container, name): &(&str, &str)| match *container {
+            "" => name.to_string(),
+            container => format!("{container}|{name}"),
+        };
+        let used = |counters: &CommandCounters| {
+            [&counters.calls, &counters.rejected, &counters.failed].iter().any(|counter| counter.get() > 0)
+        };
+        let by_name = self.by_name.lock();
+        by_name.iter().filter(|(_, counters)| used(counters)).map(|(key, row)| (named(key), row.clone())).collect()
+    }
+
+    fn reset(&self) {
+        for counters in self.by_name.lock().values() {
+            for counter in [&counters.calls, &counters.usec, &counters.rejected, &counters.failed] {
+                counter.set(0);
+            }
+            counters.latency.reset();
+        }
+    }
+}
+
+/// Counters of the whole server.
+#[derive(Debug, Default)]
+pub struct ServerStats {
+    /// On the monotonic clock.
+    pub started_at: Duration,
+    pub connections_received: Counter,
+    pub connections_rejected: Counter,
+    pub commands_processed: Counter,
+    pub net_input_bytes: Counter,
+    pub net_output_bytes: Counter,
+    pub error_replies: Counter,
+    /// Clients that wait in a blocking command now.
+    pub blocked_clients: Counter,
+    pub keyspace_hits: Counter,
+    pub keyspace_misses: Counter,
+    pub expired_keys: Counter,
+    pub accept_errors: Counter,
+    /// Groups committed, and the operations in them: their ratio is the batch efficiency (R2.2).
+    pub groups_committed: Counter,
+    pub operations_committed: Counter,
+    /// Requests answered by readers.
+    pub requests_read: Counter,
+    /// Reads that had to be repeated on a reader that may wait for the disk.
+    pub reads_from_disk: Counter,
+    /// Requests withdrawn at their deadline before they started, and those told "in doubt".
+    pub requests_withdrawn: Counter,
+    pub requests_in_doubt: Counter,
+    /// Times that a connection had to wait because the channel was full.
+    pub channel_full: Counter,
+    /// Microseconds since the last WAL sync that the oldest unsynced acknowledged write waits (0: all synced).
+    pub unsynced_since_us: Counter,
+    pub commands: CommandStats,
+    pub slowlog: SlowLog,
+    pub latency: LatencyMonitor,
+    pub sampler: Sampler,
+    errors: Mutex<BTreeMap<String, u64>>,
+}
+
+impl ServerStats {
+    pub fn new(started_at: Duration) -> ServerStats {
+        ServerStats { started_at, ..ServerStats::default() }
+    }
+
+    /// Counts an error reply under its code (INFO errorstats). The number of codes is bounded, as in Redis.
+    pub fn count_error(&self, reply: &str) {
+        self.error_replies.add(1);
+        let code = reply.split_ascii_whitespace().next().unwrap_or("ERR");
+        let mut errors = self.errors.lock();
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < crate::limits::ERROR_CODES_MAX {
+            errors.insert(code.to_string(), 1);
+        }
+    }
+
+    /// Takes the samples behind INFO's `instantaneous_*`; a task of the server does it every
+    /// [`SAMPLE_INTERVAL`](super::SAMPLE_INTERVAL).
+    pub fn sample(&self, now: Duration) {
+        let readings = [&self.commands_processed, &self.net_input_bytes, &self.net_output_bytes];
+        self.sampler.sample(now, readings.map(Counter::get));
+    }
+
+    /// Error replies by code.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        self.errors.lock().clone()
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        for counter in [
+            &self.connections_received,
+            &self.connections_rejected,
+            &self.commands_processed,
+            &self.net_input_bytes,
+            &self.net_output_bytes,
+            &self.error_replies,
+            &self.keyspace_hits,
+            &self.keyspace_misses,
+            &self.expired_keys,
+        ] {
+            counter.set(0);
+        }
+        self.errors.lock().clear();
+        self.commands.reset();
+        self.sampler.reset();
+    }
+}

@@ -1,0 +1,202 @@
+//! [`RuntimeManager`]: owns both runtimes, the channel between them and the engine handle, so that each side can go and
+//! come back without the other.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::channel::{MessageChannel, StorageClient};
+use crate::commands::CommandTable;
+use crate::commands::context::Server;
+use crate::config::{LiveConfig, RuntimeMode};
+use crate::engine::Engine;
+use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest};
+use crate::keyspace::{DatabaseMap, KeyspaceStats};
+use crate::limits;
+use crate::network::{NetworkError, NetworkServer};
+use crate::observe::{Clients, ServerStats};
+use crate::storage::{StorageError, StorageParts, StorageServer, on_engine_thread};
+
+/// Which step of the start-up failed, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the {name} runtime could not be started: {source}")]
+    Runtime { name: &'static str, source: io::Error },
+    #[error("storage could not be started: {0}")]
+    Storage(#[from] StorageError),
+    #[error("the network side could not be started: {0}")]
+    Network(#[from] NetworkError),
+    #[error("storage is not healthy after its start")]
+    Unhealthy,
+}
+
+/// How the two sides are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Every storage thread runs.
+    pub storage: bool,
+    /// The server listens.
+    pub network: bool,
+}
+
+/// Both runtimes of one server.
+pub struct RuntimeManager {
+    server: Arc<Server>,
+    channel: MessageChannel,
+    network_domain: Arc<dyn Domain>,
+    storage_domain: Arc<dyn Domain>,
+    storage: Option<StorageServer>,
+    network: Option<NetworkServer>,
+}
+
+impl RuntimeManager {
+    /// Builds both runtimes and what they share. Nothing runs yet.
+    pub fn new(
+        env: Env,
+        config: Arc<LiveConfig>,
+        shutdown: Arc<ShutdownRequest>,
+    ) -> Result<RuntimeManager, StartError> {
+        let current = config.current();
+        let runtime = &current.runtime;
+        let shared = runtime.mode == RuntimeMode::Single;
+        let network_domain = build(
+            &env,
+            DomainSpec { name: "net", threads: runtime.network_threads, engine_on_workers: shared },
+        )?;
+        // The storage runtime's own workers only keep its timers; the work is done on engine threads.
+        let storage_domain = if shared {
+            network_domain.clone()
+        } else {
+            build(&env, DomainSpec { name: "sto", threads: 1, engine_on_workers: false })?
+        };
+        let stats = Arc::new(ServerStats::new(env.clock.now()));
+        let (storage, channel) = StorageClient::new(
+            runtime.channel_capacity,
+            runtime.channel_bytes_max,
+            env.clock.clone(),
+            stats.clone(),
+        );
+        let renames: Vec<(String, String)> =
+            current.commands.renames.iter().map(|rename| (rename.from.clone(), rename.to.clone())).collect();
+        let server = Arc::new(Server {
+            commands: CommandTable::new(&renames, &stats.commands),
+            clients: Clients::default(),
+            stats,
+            storage,
+            databases: Arc::new(ArcSwap::from_pointee(DatabaseMap::default())),
+            keyspace: Arc::new(KeyspaceStats::default()),
+            shutdown,
+            run_id: run_id(&env),
+            env,
+            config,
+            storage_state: ArcSwapOption::empty(),
+            storage_domain: storage_domain.clone(),
+        });
+        Ok(RuntimeManager { server, channel, network_domain, storage_domain, storage: None, network: None })
+    }
+
+    /// What all connections share.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Starts both sides, storage first. On an error nothing is left running.
+    pub async fn start(&mut self) -> Result<(), StartError> {
+        let started = match self.start_storage(None).await {
+            Ok(()) => self.start_network().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = started {
+            self.stop().await;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    async fn start_storage(&mut self, engine: Option<Arc<dyn Engine>>) -> Result<(), StartError> {
+        let server = &self.server;
+        let parts = StorageParts {
+            env: server.env.clone(),
+            config: server.config.clone(),
+            channel: self.channel.clone(),
+            databases: server.databases.clone(),
+            keyspace_stats: server.keyspace.clone(),
+            stats: server.stats.clone(),
+        };
+        let storage = StorageServer::start(self.storage_domain.clone(), parts, engine).await?;
+        server.storage_state.store(Some(storage.state.clone()));
+        let healthy = storage.becomes_healthy().await;
+        self.storage = Some(storage);
+        if healthy { Ok(()) } else { Err(StartError::Unhealthy) }
+    }
+
+    async fn start_network(&mut self) -> Result<(), StartError> {
+        self.network = Some(NetworkServer::start(self.network_domain.clone(), self.server.clone()).await?);
+        Ok(())
+    }
+
+    /// Stops the storage side's threads and starts them anew over the same engine. Clients stay connected; their
+    /// requests wait in the channel meanwhile.
+    pub async fn restart_storage(&mut self) -> Result<(), StartError> {
+        let engine = match self.storage.take() {
+            Some(storage) => Some(storage.stop().await),
+            None => None,
+        };
+        self.start_storage(engine).await
+    }
+
+    /// Where the server listens.
+    pub fn addresses(&self) -> &[Address] {
+        self.network.as_ref().map_or(&[], |network| &network.addresses)
+    }
+
+    pub fn health(&self) -> Health {
+        Health { storage: self.storage.as_ref().is_some_and(StorageServer::is_healthy), network: self.network.is_some() }
+    }
+
+    /// Drains and stops: accepts nothing more, answers what is in flight, syncs and closes the engine.
+    pub async fn stop(&mut self) {
+        let grace = Duration::from_secs(u64::from(self.server.config.current().process.shutdown_timeout_s));
+        self.server.shutdown.request();
+        if let Some(mut network) = self.network.take() {
+            network.stopped().await;
+            self.drain_clients(grace).await;
+        }
+        if let Some(storage) = self.storage.take() {
+            let engine = storage.stop().await;
+            self.server.storage_state.store(None);
+            match on_engine_thread(&*self.storage_domain, move || engine.close()).await {
+                Ok(Ok(())) => tracing::info!("storage is synced and closed"),
+                Ok(Err(error)) => tracing::error!(%error, "storage could not be closed cleanly"),
+                Err(error) => tracing::error!(%error, "storage could not be closed"),
+            }
+        }
+        self.network_domain.shutdown(limits::DOMAIN_STOP_GRACE);
+        self.storage_domain.shutdown(limits::DOMAIN_STOP_GRACE);
+    }
+
+    /// Waits up to `grace` for the connections to answer what they have read, and end.
+    async fn drain_clients(&self, grace: Duration) {
+        let clock = &self.server.env.clock;
+        let until = clock.now() + grace;
+        while !self.server.clients.is_empty() && clock.now() < until {
+            clock.sleep(limits::DRAIN_POLL_INTERVAL).await;
+        }
+        let left = self.server.clients.len();
+        if left > 0 {
+            tracing::warn!(clients = left, "some clients did not finish in time");
+        }
+    }
+}
+
+fn build(env: &Env, spec: DomainSpec) -> Result<Arc<dyn Domain>, StartError> {
+    env.runtimes.build(spec).map_err(|source| StartError::Runtime { name: spec.name, source })
+}
+
+fn run_id(env: &Env) -> String {
+    let mut random = Random::from_seed(env.random.seed());
+    let wide = format!("{:032x}{:032x}", random.next_u128(), random.next_u128());
+    wide[..40].to_string()
+}

@@ -1,0 +1,13 @@
+//! The storage runtime's side: takes requests from the channel, runs them against the engine, answers.
+//!
+//! One [`writer`] commits in groups; [`reader`]s answer what only reads; [`maintenance`] keeps the WAL synced and
+//! reclaims. All run on engine threads. Nothing here knows a socket, and nothing here waits for a client.
+
+mod batch;
+mod execute;
+mod maintenance;
+mod reader;
+mod server;
+mod writer;
+
+pub use server::{StorageError, StorageParts, StorageServer, StorageState, on_engine_thread};

@@ -1,0 +1,138 @@
+//! The readers. The first one answers from memory and hands on what would have to wait: reads that need the disk, and
+//! commands that take long. So a read of a hot key never queues behind a cold one, and no read behind a write.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
+
+use super::execute::{Restart, execute};
+use super::server::{StopSignal, StorageState};
+use crate::channel::slot::Started;
+use crate::channel::{Step, StorageCommand, StorageRequest, StorageResponse};
+use crate::engine::ReadTier;
+use crate::keyspace::Txn;
+use crate::limits;
+use crate::observe::Client;
+
+/// A started request on its way between readers.
+pub struct Read {
+    steps: Arc<Vec<Step>>,
+    next_step: usize,
+    replies: BytesMut,
+    started: Started<StorageResponse>,
+    client: Arc<Client>,
+    share: OwnedSemaphorePermit,
+}
+
+/// What the first reader hands to the others.
+pub type Patient = mpsc::Sender<Read>;
+
+/// The first reader's loop. Without `patient` readers it does everything itself.
+pub async fn run_first(state: Arc<StorageState>, patient: Option<Patient>, mut stop: StopSignal) {
+    let channel = state.channel.reads.clone();
+    let mut queue = channel.lock().await;
+    let mut received: Vec<StorageRequest> = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.requested() => break,
+            count = queue.recv_many(&mut received, limits::READ_BATCH) => {
+                if count == 0 {
+                    break;
+                }
+            }
+        }
+        for request in received.drain(..) {
+            begin(&state, patient.as_ref(), request);
+        }
+    }
+    while let Ok(request) = queue.try_recv() {
+        begin(&state, patient.as_ref(), request);
+    }
+}
+
+/// The loop of the readers that may wait for the disk.
+pub async fn run_patient(state: Arc<StorageState>, queue: Arc<Mutex<mpsc::Receiver<Read>>>) {
+    loop {
+        // The guard goes before the work, so that the next reader can take the next read meanwhile.
+        let read = queue.lock().await.recv().await;
+        let Some(read) = read else { return };
+        if let Some(read) = serve(&state, read, ReadTier::All, false) {
+            unreachable!("a reader without restrictions gave up at step {}", read.next_step);
+        }
+    }
+}
+
+fn begin(state: &StorageState, patient: Option<&Patient>, request: StorageRequest) {
+    if state.env.clock.now() >= request.deadline {
+        return;
+    }
+    let StorageRequest { steps, first, buffer, responder, client, share, .. } = request;
+    let Some(started) = responder.start() else { return };
+    state.stats.requests_read.add(1);
+    let read = Read { steps, next_step: first, replies: buffer, started, client, share };
+    let Some(patient) = patient else {
+        serve(state, read, ReadTier::All, false);
+        return;
+    };
+    if let Some(read) = serve(state, read, ReadTier::Cached, true) {
+        state.stats.reads_from_disk.add(1);
+        if let Err(mpsc::error::TrySendError::Full(read) | mpsc::error::TrySendError::Closed(read)) =
+            patient.try_send(read)
+        {
+            // All of them are busy, with a full queue: waiting here is the backpressure.
+            serve(state, read, ReadTier::All, false);
+        }
+    }
+}
+
+/// Runs the steps that are left and answers; or gives the request back, at a step that `tier` does not allow or (if
+/// `short_only`) that takes long.
+fn serve(state: &StorageState, mut read: Read, tier: ReadTier, short_only: bool) -> Option<Read> {
+    while read.next_step < read.steps.len() && read.replies.len() < limits::REPLY_CHUNK_BYTES {
+        match &read.steps[read.next_step] {
+            Step::Reply(bytes) => read.replies.extend_from_slice(bytes),
+            Step::Run(command) if short_only && command.operation.is_long() => return Some(read),
+            Step::Run(command) => {
+                if !run(state, command, &read.client, tier, &mut read.replies) {
+                    return Some(read);
+                }
+            }
+        }
+        read.next_step += 1;
+    }
+    let Read { next_step, replies, started, share, .. } = read;
+    started.finish(StorageResponse { replies, next_step });
+    drop(share);
+    None
+}
+
+/// Runs one command: without a snapshot if one read is enough for it, else on one. `false`: it needs the disk.
+fn run(
+    state: &StorageState,
+    command: &StorageCommand,
+    client: &Client,
+    tier: ReadTier,
+    replies: &mut BytesMut,
+) -> bool {
+    let mut keyspace = state.keyspace(Txn::one_read(state.engine.as_ref(), tier));
+    let mut outcome = execute(state, command, client, &mut keyspace, replies);
+    let mut events = keyspace.events;
+    if outcome == Err(Restart::Snapshot) {
+        let snapshot = state.engine.snapshot();
+        // The map of databases is read after the snapshot is taken: an older one could lead into data that is being
+        // reclaimed.
+        let mut keyspace = state.keyspace(Txn::snapshot(&*snapshot, tier));
+        outcome = execute(state, command, client, &mut keyspace, replies);
+        events = keyspace.events;
+    }
+    match outcome {
+        Ok(_) => {
+            state.take_events(events);
+            true
+        }
+        Err(Restart::Disk) => false,
+        Err(Restart::Snapshot) => unreachable!("a snapshot asked for a snapshot"),
+    }
+}

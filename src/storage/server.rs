@@ -1,0 +1,302 @@
+//! The storage server: opens the store, checks that it may, starts the engine threads and watches over them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{maintenance, reader, writer};
+use crate::channel::MessageChannel;
+use crate::config::{Fsync, LiveConfig};
+use crate::engine::{ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions};
+use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
+use crate::keyspace::{DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError};
+use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
+use crate::limits;
+use crate::observe::ServerStats;
+
+/// Why storage did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    #[error("cannot open the data directory: {0}")]
+    Open(#[source] EngineError),
+    #[error("cannot use the data directory: {0}")]
+    Format(#[from] FormatError),
+    #[error("cannot read the data directory: {0}")]
+    Read(#[source] TxnError),
+    #[error("cannot start a storage thread: {0}")]
+    Thread(#[source] std::io::Error),
+    #[error("the storage runtime ended during start-up: {0}")]
+    Ended(String),
+}
+
+/// What the loops of the storage runtime share, and what the network side may look at (never through the engine).
+pub struct StorageState {
+    pub env: Env,
+    pub config: Arc<LiveConfig>,
+    pub engine: Arc<dyn Engine>,
+    pub channel: MessageChannel,
+    pub databases: Arc<ArcSwap<DatabaseMap>>,
+    pub keyspace_stats: Arc<KeyspaceStats>,
+    pub stats: Arc<ServerStats>,
+    pub engine_statistics: ArcSwap<EngineStatistics>,
+    random: Mutex<Random>,
+    /// Microseconds on the monotonic clock, plus one, of the oldest acknowledged write that no sync has covered; 0: none.
+    unsynced_since_us: AtomicU64,
+    /// As above, for the writes that the sync under way covers.
+    syncing_since_us: AtomicU64,
+    /// Engine threads alive.
+    pub threads: AtomicUsize,
+}
+
+impl StorageState {
+    /// A keyspace over `txn`, as of now. The map of databases is read here: after the transaction's view was taken.
+    pub fn keyspace<'e>(&self, txn: Txn<'e>) -> Keyspace<'e> {
+        let value_bytes_max = self.config.current().network.bulk_bytes_max;
+        let seed = self.random.lock().next_u64();
+        Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), seed, value_bytes_max)
+    }
+
+    /// What a commit has to wait for (`appendfsync`).
+    pub fn durability(&self) -> Durability {
+        match self.config.current().storage.fsync {
+            Fsync::Always => Durability::Synced,
+            Fsync::EverySecond | Fsync::Never => Durability::Written,
+        }
+    }
+
+    pub fn take_events(&self, events: KeyspaceEvents) {
+        for (counter, amount) in [
+            (&self.stats.keyspace_hits, events.hits),
+            (&self.stats.keyspace_misses, events.misses),
+            (&self.stats.expired_keys, events.expired),
+        ] {
+            if amount > 0 {
+                counter.add(amount);
+            }
+        }
+    }
+
+    /// A group was committed: under `always` it is synced already, else the loss window opens.
+    pub fn wrote(&self) {
+        if self.durability() == Durability::Written {
+            let now_us = self.env.clock.now().as_micros() as u64 + 1;
+            let _ = self.unsynced_since_us.compare_exchange(0, now_us, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    pub fn begin_sync(&self) {
+        self.syncing_since_us.store(self.unsynced_since_us.swap(0, Ordering::AcqRel), Ordering::Release);
+    }
+
+    pub fn end_sync(&self) {
+        self.syncing_since_us.store(0, Ordering::Release);
+    }
+
+    /// For how long the oldest acknowledged write has not been synced: what a power failure could lose right now.
+    pub fn unsynced_for(&self) -> Option<Duration> {
+        let marks = [&self.syncing_since_us, &self.unsynced_since_us];
+        let oldest = marks.map(|mark| mark.load(Ordering::Acquire)).into_iter().filter(|since| *since > 0).min()?;
+        Some(self.env.clock.now().saturating_sub(Duration::from_micros(oldest - 1)))
+    }
+}
+
+/// Tells the loops to end.
+#[derive(Clone)]
+pub struct StopSignal(watch::Receiver<bool>);
+
+impl StopSignal {
+    /// Resolves once the loops are to end.
+    pub async fn requested(&mut self) {
+        // An error means that the server itself is gone, which says the same.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+
+    /// Whether the loops are to end, waiting up to `patience` for it.
+    pub async fn requested_within(&mut self, state: &StorageState, patience: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.requested() => true,
+            () = state.env.clock.sleep(patience) => false,
+        }
+    }
+}
+
+/// What a storage server is started with.
+pub struct StorageParts {
+    pub env: Env,
+    pub config: Arc<LiveConfig>,
+    pub channel: MessageChannel,
+    pub databases: Arc<ArcSwap<DatabaseMap>>,
+    pub keyspace_stats: Arc<KeyspaceStats>,
+    pub stats: Arc<ServerStats>,
+}
+
+/// The running storage side.
+pub struct StorageServer {
+    pub state: Arc<StorageState>,
+    stop: watch::Sender<bool>,
+    supervisors: Vec<Task>,
+}
+
+impl StorageServer {
+    /// Opens the store on an engine thread of `domain` and starts the loops. `engine`: the handle of a store that is open
+    /// already, when only the threads are started anew.
+    pub async fn start(
+        domain: Arc<dyn Domain>,
+        parts: StorageParts,
+        engine: Option<Arc<dyn Engine>>,
+    ) -> Result<StorageServer, StorageError> {
+        let state = Arc::new(on_engine_thread(&*domain, move || open(parts, engine)).await??);
+        let (stop, stopped) = watch::channel(false);
+        let mut server = StorageServer { state, stop, supervisors: Vec::new() };
+        server.start_loops(domain, StopSignal(stopped))?;
+        Ok(server)
+    }
+
+    fn start_loops(&mut self, domain: Arc<dyn Domain>, stop: StopSignal) -> Result<(), StorageError> {
+        let readers = self.state.config.current().runtime.storage_threads;
+        let patient = (readers > 1).then(|| {
+            let (sender, receiver) = mpsc::channel(limits::PATIENT_QUEUE);
+            let queue = Arc::new(tokio::sync::Mutex::new(receiver));
+            for index in 1..readers {
+                let (state, queue) = (self.state.clone(), queue.clone());
+                let body = move || reader::run_patient(state.clone(), queue.clone());
+                self.supervise(&domain, format!("sto-reader-{index}"), body);
+            }
+            sender
+        });
+        let state = &self.state.clone();
+        let (shared, signal) = (state.clone(), stop.clone());
+        self.supervise(&domain, "sto-reader-0".into(), move || {
+            reader::run_first(shared.clone(), patient.clone(), signal.clone())
+        });
+        let (shared, signal) = (state.clone(), stop.clone());
+        self.supervise(&domain, "sto-writer".into(), move || writer::run(shared.clone(), signal.clone()));
+        let (shared, signal) = (state.clone(), stop.clone());
+        self.supervise(&domain, "sto-sync".into(), move || maintenance::sync_wal(shared.clone(), signal.clone()));
+        let (shared, signal) = (state.clone(), stop);
+        self.supervise(&domain, "sto-stats".into(), move || maintenance::watch_engine(shared.clone(), signal.clone()));
+        Ok(())
+    }
+
+    /// Runs the loop that `body` makes on an engine thread called `name`, and again if it panics.
+    fn supervise<F>(&mut self, domain: &Arc<dyn Domain>, name: String, body: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (state, runs_on) = (self.state.clone(), domain.clone());
+        let supervisor = spawn(&**domain, async move {
+            loop {
+                let mut thread = match spawn_engine_thread(&*runs_on, name.clone(), body()) {
+                    Ok(thread) => thread,
+                    Err(error) => {
+                        tracing::error!(thread = name, %error, "a storage thread could not be started, trying again");
+                        state.env.clock.sleep(limits::THREAD_RESTART_PAUSE).await;
+                        continue;
+                    }
+                };
+                state.threads.fetch_add(1, Ordering::Relaxed);
+                let exit = thread.exit().await;
+                state.threads.fetch_sub(1, Ordering::Relaxed);
+                match exit {
+                    Exit::Finished | Exit::Dropped => return,
+                    Exit::Panicked(panic) => {
+                        tracing::error!(thread = name, panic, "a storage thread panicked, starting it again");
+                        state.env.clock.sleep(limits::THREAD_RESTART_PAUSE).await;
+                    }
+                }
+            }
+        });
+        self.supervisors.push(supervisor);
+    }
+
+    /// Waits a moment for every engine thread to run.
+    pub async fn becomes_healthy(&self) -> bool {
+        let until = self.state.env.clock.now() + limits::STORAGE_START_PATIENCE;
+        while !self.is_healthy() && self.state.env.clock.now() < until {
+            self.state.env.clock.sleep(limits::DRAIN_POLL_INTERVAL).await;
+        }
+        self.is_healthy()
+    }
+
+    /// Whether every engine thread runs.
+    pub fn is_healthy(&self) -> bool {
+        self.state.threads.load(Ordering::Relaxed) == self.supervisors.len()
+    }
+
+    /// Ends the loops, requests already queued included. The engine stays open: the caller keeps or closes it.
+    pub async fn stop(mut self) -> Arc<dyn Engine> {
+        // Nobody listening means that all loops ended already.
+        let _ = self.stop.send(true);
+        for supervisor in &mut self.supervisors {
+            supervisor.exit().await;
+        }
+        self.state.engine.clone()
+    }
+}
+
+/// Runs `work` on a fresh engine thread and waits for its result.
+pub async fn on_engine_thread<T: Send + 'static>(
+    domain: &dyn Domain,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StorageError> {
+    let (sender, result) = oneshot::channel();
+    let body = async move {
+        // The caller may have given up.
+        let _ = sender.send(work());
+    };
+    let mut thread = spawn_engine_thread(domain, "sto-open", body).map_err(StorageError::Thread)?;
+    match result.await {
+        Ok(result) => Ok(result),
+        Err(_) => Err(StorageError::Ended(format!("{:?}", thread.exit().await))),
+    }
+}
+
+/// Opens the store, claims it if it is new, and reads what has to be known of it.
+fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
+    let StorageParts { env, config, channel, databases, keyspace_stats, stats } = parts;
+    let engine = match engine {
+        Some(engine) => engine,
+        None => env.storage.open(&config.current()).map_err(StorageError::Open)?,
+    };
+    check_format(&*engine)?;
+    let map = DatabaseMap::load(&*engine, config.current().storage.databases as usize).map_err(StorageError::Read)?;
+    databases.store(Arc::new(map));
+    keyspace_stats.load(&*engine).map_err(StorageError::Read)?;
+    let random = Mutex::new(Random::from_seed(env.random.seed()));
+    Ok(StorageState {
+        engine_statistics: ArcSwap::from_pointee(engine.statistics()),
+        env,
+        config,
+        engine,
+        channel,
+        databases,
+        keyspace_stats,
+        stats,
+        random,
+        unsynced_since_us: AtomicU64::new(0),
+        syncing_since_us: AtomicU64::new(0),
+        threads: AtomicUsize::new(0),
+    })
+}
+
+fn check_format(engine: &dyn Engine) -> Result<(), StorageError> {
+    let stored = engine.get(ColumnFamily::Control, SUPERBLOCK_KEY, ReadTier::All).map_err(StorageError::Open)?;
+    if let Some(stored) = stored {
+        Superblock::check(&stored)?;
+        return Ok(());
+    }
+    let mut anything = engine.scan(ColumnFamily::Control, Default::default());
+    if anything.next().map_err(StorageError::Open)?.is_some() {
+        return Err(FormatError::Foreign.into());
+    }
+    let mut batch = WriteBatch::new();
+    batch.put(ColumnFamily::Control, SUPERBLOCK_KEY, Superblock::CURRENT.encode());
+    let options = WriteOptions { durability: Durability::Synced, no_slowdown: false };
+    engine.write(&batch, options).map_err(StorageError::Open)
+}

@@ -1,0 +1,151 @@
+//! The writer: the one place from which the engine is written. It takes whatever is queued, runs it as a group, commits
+//! it, answers, and goes on; in between it removes expired keys and reclaims flushed databases.
+//!
+//! It never waits for more requests to come unless `batch-timeout` says so, and it never blocks on anything but the
+//! engine.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batch::BatchProcessor;
+use super::server::{StopSignal, StorageState};
+use crate::channel::StorageRequest;
+use crate::engine::{ColumnFamily, WriteBatch, WriteOptions};
+use crate::env::BoxFuture;
+use crate::keyspace::{Txn, flushed_databases};
+use crate::layout::{control, meta};
+use crate::limits;
+
+/// The writer's loop, until `stop`. Whatever is queued by then is still run.
+pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
+    // Held for as long as this writer lives: a second one, were there ever one, would wait here.
+    let channel = state.channel.writes.clone();
+    let mut queue = channel.lock().await;
+    let mut received: VecDeque<StorageRequest> = VecDeque::new();
+    let mut buffer = Vec::new();
+    let mut housekeeping = Housekeeping::new(&state);
+    loop {
+        let batch_size = state.config.current().runtime.batch_size;
+        tokio::select! {
+            biased;
+            () = stop.requested() => break,
+            () = &mut housekeeping.due => housekeeping.run(&state),
+            count = queue.recv_many(&mut buffer, batch_size) => {
+                if count == 0 {
+                    break;
+                }
+            }
+        }
+        received.extend(buffer.drain(..));
+        let patience = Duration::from_micros(state.config.current().runtime.batch_timeout_us);
+        if !patience.is_zero() && !received.is_empty() && received.len() < batch_size {
+            gather(&state, &mut queue, &mut received, batch_size, patience).await;
+        }
+        commit_all(&state, &mut received);
+    }
+    while let Ok(request) = queue.try_recv() {
+        received.push_back(request);
+    }
+    commit_all(&state, &mut received);
+}
+
+/// Waits up to `patience` for a group to fill (`batch-timeout`).
+async fn gather(
+    state: &StorageState,
+    queue: &mut tokio::sync::mpsc::Receiver<StorageRequest>,
+    received: &mut VecDeque<StorageRequest>,
+    batch_size: usize,
+    patience: Duration,
+) {
+    let mut timeout = state.env.clock.sleep(patience);
+    while received.len() < batch_size {
+        tokio::select! {
+            biased;
+            request = queue.recv() => match request {
+                Some(request) => received.push_back(request),
+                None => return,
+            },
+            () = &mut timeout => return,
+        }
+    }
+}
+
+/// Runs and commits `received`, group by group.
+fn commit_all(state: &StorageState, received: &mut VecDeque<StorageRequest>) {
+    while !received.is_empty() {
+        let mut group = BatchProcessor::new(state);
+        while !group.is_full()
+            && let Some(request) = received.pop_front()
+        {
+            group.run(request);
+        }
+        // A failure was logged, and told to every client of the group; the next group tries anew.
+        let _ = group.commit();
+    }
+}
+
+/// What the writer does by itself, ten times a second (Redis' `hz`).
+struct Housekeeping {
+    due: BoxFuture<'static, ()>,
+    /// Everything due before it was removed already: the scan need not walk over those tombstones again.
+    expired_until_ms: u64,
+    ticks: u64,
+}
+
+impl Housekeeping {
+    fn new(state: &StorageState) -> Housekeeping {
+        Housekeeping { due: state.env.clock.sleep(limits::HOUSEKEEPING_INTERVAL), expired_until_ms: 0, ticks: 0 }
+    }
+
+    fn run(&mut self, state: &StorageState) {
+        let more = self.expire(state);
+        if self.ticks % limits::RECLAIM_EVERY_TICKS == 0 {
+            reclaim_flushed(state);
+        }
+        self.ticks += 1;
+        // With more to expire the next round comes soon, yet after the requests that wait.
+        let pause = if more { limits::HOUSEKEEPING_INTERVAL / 100 } else { limits::HOUSEKEEPING_INTERVAL };
+        self.due = state.env.clock.sleep(pause);
+    }
+
+    /// Removes a bounded number of due keys. Returns whether more are due.
+    fn expire(&mut self, state: &StorageState) -> bool {
+        if !state.keyspace_stats.any_expiring() {
+            return false;
+        }
+        let now_ms = state.env.clock.unix_ms();
+        let mut group = BatchProcessor::new(state);
+        // The clock may have been set back: then what is due now lies before the mark.
+        let from_ms = self.expired_until_ms.min(now_ms);
+        match group.expire_due(from_ms, limits::EXPIRE_BATCH) {
+            Ok(count) => {
+                if group.commit().is_ok() && count < limits::EXPIRE_BATCH {
+                    self.expired_until_ms = now_ms;
+                }
+                count == limits::EXPIRE_BATCH
+            }
+            Err(error) => {
+                tracing::error!(%error, "expired keys could not be removed");
+                false
+            }
+        }
+    }
+}
+
+/// Deletes the data of flushed databases: one range tombstone per column family each, so it is as cheap as it is rare.
+fn reclaim_flushed(state: &StorageState) {
+    let flushed = match flushed_databases(&Txn::writer(state.engine.as_ref())) {
+        Ok(flushed) => flushed,
+        Err(error) => return tracing::error!(%error, "flushed databases could not be listed"),
+    };
+    for db in flushed {
+        let (lower, upper) = meta::database(db);
+        let mut batch = WriteBatch::new();
+        batch.delete_range(ColumnFamily::Meta, lower, upper);
+        batch.delete(ColumnFamily::Control, control::flushed_key(db).to_vec());
+        if let Err(error) = state.engine.write(&batch, WriteOptions::default()) {
+            return tracing::error!(%error, db, "a flushed database could not be reclaimed");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The data types: what each does to the values under a key. One file per type, functions over a [`Keyspace`].
+//!
+//! It must never read a client's words or write a reply: that is the commands' part.
+//!
+//! [`Keyspace`]: crate::keyspace::Keyspace
+
+pub mod string;
+
+use crate::keyspace::{Record, Type};
+
+/// What OBJECT ENCODING calls the way Redis would keep this value in memory.
+pub fn encoding(record: &Record) -> &'static str {
+    match record.kind {
+        Type::String => string::encoding(record),
+        Type::List => "quicklist",
+        Type::Set | Type::Hash => "hashtable",
+        Type::SortedSet => "skiplist",
+        Type::Stream => "stream",
+    }
+}

@@ -1,0 +1,120 @@
+//! The differential test: whatever a client sends, Bulkhead answers what the real redis-server answers, byte for byte,
+//! and holds the same data afterwards. The main oracle of what is correct here.
+//!
+//! Sequences of calls are generated from the command table (grammar.rs, values.rs, families.rs), run on both servers
+//! (pair.rs), and shrunk when they disagree (shrink.rs). A difference that is right is a row in families.rs with its
+//! reason; this must never tolerate any other. What it once found stays in compat/regressions.txt.
+//!
+//! `COMPAT_SEED` is the first sequence's seed, `COMPAT_SEQUENCES` how many follow, `COMPAT_FAILURES` how many different
+//! disagreements are reported before it stops.
+
+#[path = "compat/canary.rs"]
+mod canary;
+#[path = "compat/dice.rs"]
+mod dice;
+#[path = "compat/families.rs"]
+mod families;
+#[path = "compat/grammar.rs"]
+mod grammar;
+#[path = "compat/introspection.rs"]
+mod introspection;
+#[path = "compat/pair.rs"]
+mod pair;
+#[path = "compat/sequence.rs"]
+mod sequence;
+#[path = "compat/shrink.rs"]
+mod shrink;
+mod support;
+#[path = "compat/values.rs"]
+mod values;
+
+use std::collections::BTreeMap;
+
+use bulkhead::commands::table;
+
+use families::{ALLOWED, EXCLUDED, FAMILIES, callables, covers};
+use grammar::Grammar;
+use pair::{FLAGS, Pair};
+use sequence::parse_all;
+use support::Server;
+
+/// How many sequences a run without `COMPAT_SEQUENCES` compares.
+const SEQUENCES: u64 = 1500;
+
+#[test]
+fn generated_sequences_get_the_same_replies_from_both_servers() {
+    let (ours, theirs) = (Server::start(FLAGS), Server::start_redis(FLAGS));
+    let failures = compare(&mut Pair::new(ours.port, theirs.port), number("COMPAT_SEED", 1), number("COMPAT_SEQUENCES", SEQUENCES));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn what_once_disagreed_agrees() {
+    let (ours, theirs) = (Server::start(FLAGS), Server::start_redis(FLAGS));
+    let mut pair = Pair::new(ours.port, theirs.port);
+    let sequences = parse_all(include_str!("compat/regressions.txt"));
+    let failures: Vec<String> = sequences
+        .iter()
+        .filter_map(|sequence| pair.run(sequence).err().map(|mismatch| mismatch.transcript(sequence)))
+        .collect();
+    assert!(failures.is_empty(), "{} of {} disagree again:\n{}", failures.len(), sequences.len(), failures.join("\n"));
+}
+
+#[test]
+fn two_real_servers_agree() {
+    // Whatever this finds is a false alarm of the test itself.
+    let (one, other) = (Server::start_redis(FLAGS), Server::start_redis(FLAGS));
+    let failures = compare(&mut Pair::new(one.port, other.port), number("COMPAT_SEED", 1), number("COMPAT_SEQUENCES", 150));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_command_is_compared_or_excluded_with_a_reason() {
+    let all = callables(table::all());
+    for callable in &all {
+        let group = callable.command.group;
+        assert!(FAMILIES.iter().any(|family| family.group == group), "{group:?} needs a row in FAMILIES");
+    }
+    let known = |pattern: &str| all.iter().any(|callable| covers(pattern, &callable.name));
+    let named = EXCLUDED.iter().map(|(pattern, _)| *pattern).chain(ALLOWED.iter().flat_map(|row| row.commands).copied());
+    let favourites = FAMILIES.iter().flat_map(|family| family.favourites).map(|(name, _)| *name);
+    let strangers: Vec<&str> = named.chain(favourites).filter(|name| !known(name)).collect();
+    assert_eq!(strangers, Vec::<&str>::new(), "the table has no such commands");
+    assert!(ALLOWED.iter().all(|row| !row.reason.is_empty()));
+}
+
+/// Runs `count` sequences from `seed` on; each different disagreement, shrunk, as a text.
+fn compare(pair: &mut Pair, seed: u64, count: u64) -> Vec<String> {
+    let grammar = Grammar::of_the_table();
+    let most = number("COMPAT_FAILURES", 8) as usize;
+    // By what disagrees: the report, and how many more sequences showed it.
+    let mut failures: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for seed in seed..seed + count {
+        let sequence = grammar.sequence(seed);
+        let Err(mismatch) = pair.run(&sequence) else { continue };
+        if let Some((_, again)) = failures.get_mut(&mismatch.signature) {
+            *again += 1;
+            continue;
+        }
+        let report = match shrink::shrink(pair, &sequence, &mismatch) {
+            Some((shortest, mismatch)) => mismatch.transcript(&shortest),
+            None => format!("# Not the second time; at first:\n{}", mismatch.transcript(&sequence)),
+        };
+        let command = "COMPAT_SEQUENCES=1 cargo test --test compat generated";
+        let report = format!("# COMPAT_SEED={seed} {command}\n{report}");
+        failures.insert(mismatch.signature, (report, 0));
+        if failures.len() == most {
+            break;
+        }
+    }
+    let times = |(report, again)| format!("{report}# … and so in {again} more sequences\n");
+    failures.into_values().map(times).collect()
+}
+
+/// A number from the environment.
+fn number(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")),
+        Err(_) => default,
+    }
+}

@@ -1,0 +1,182 @@
+//! Bugs planted on purpose: a real server behind a proxy that changes a reply here and there, against a real server as
+//! it is. Each must be found, and shrunk to a handful of calls, or the differential test has gone blind.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+use bulkhead::resp::Value;
+use bytes::Bytes;
+
+use crate::grammar::Grammar;
+use crate::pair::{FLAGS, Pair};
+use crate::sequence::line;
+use crate::shrink::shrink;
+use crate::support::{Client, Server, split_line};
+
+/// What the proxy makes of a call: asks the server behind it whatever it wants, and gives the reply's bytes.
+type Plant = fn(&[Bytes], &mut Behind) -> Bytes;
+
+struct Bug {
+    name: &'static str,
+    plant: Plant,
+    /// At most so many calls must show it.
+    calls: usize,
+}
+
+const BUGS: &[Bug] = &[
+    Bug {
+        name: "an error text lacks its last words",
+        plant: |call, behind| {
+            let reply = behind.forward(call);
+            let text = String::from_utf8_lossy(&reply);
+            if text.starts_with('-') { text.replace(" or out of range", "").into() } else { reply }
+        },
+        calls: 2,
+    },
+    Bug {
+        name: "APPEND to a number answers and writes nothing",
+        plant: |call, behind| match is(call, "append") && call.len() == 3 {
+            true if behind.ask(&format!("GETRANGE {} 0 0", line(&call[1..2]))).starts_with(b"$1\r\n1") => {
+                let before = behind.ask(&format!("STRLEN {}", line(&call[1..2])));
+                let before: usize = String::from_utf8_lossy(&before[1..before.len() - 2]).parse().unwrap_or(0);
+                format!(":{}\r\n", before + call[2].len()).into()
+            }
+            _ => behind.forward(call),
+        },
+        calls: 3,
+    },
+    Bug {
+        name: "RENAME loses the time to live",
+        plant: |call, behind| {
+            let reply = behind.forward(call);
+            if is(call, "rename") && reply.starts_with(b"+") {
+                behind.ask(&format!("PERSIST {}", line(&call[2..3])));
+            }
+            reply
+        },
+        calls: 3,
+    },
+    Bug {
+        name: "SWAPDB does nothing",
+        plant: |call, behind| {
+            if is(call, "swapdb") && call.len() == 3 { Bytes::from_static(b"+OK\r\n") } else { behind.forward(call) }
+        },
+        calls: 3,
+    },
+    Bug {
+        name: "SET forgets KEEPTTL",
+        plant: |call, behind| {
+            let kept: Vec<Bytes> = call.iter().filter(|arg| !arg.eq_ignore_ascii_case(b"keepttl")).cloned().collect();
+            if is(call, "set") { behind.forward(&kept) } else { behind.forward(call) }
+        },
+        calls: 3,
+    },
+    Bug {
+        name: "nulls of RESP3 are written as in RESP2",
+        plant: |call, behind| {
+            let reply = behind.forward(call);
+            if &reply[..] == b"_\r\n" { Bytes::from_static(b"$-1\r\n") } else { reply }
+        },
+        calls: 2,
+    },
+    Bug {
+        name: "EXPIRE GT does not compare",
+        plant: |call, behind| {
+            let plain: Vec<Bytes> = call.iter().filter(|arg| !arg.eq_ignore_ascii_case(b"gt")).cloned().collect();
+            if is(call, "expire") && call.len() == 4 { behind.forward(&plain) } else { behind.forward(call) }
+        },
+        calls: 3,
+    },
+    Bug {
+        name: "PERSIST ignores what comes behind its key",
+        plant: |call, behind| if is(call, "persist") && call.len() > 2 { behind.forward(&call[..2]) } else { behind.forward(call) },
+        calls: 2,
+    },
+    Bug {
+        name: "a short time to live is forgotten",
+        plant: |call, behind| {
+            if is(call, "pexpire") && call.len() == 3 && &call[2][..] == b"5" {
+                return behind.ask(&format!("EXISTS {}", line(&call[1..2])));
+            }
+            behind.forward(call)
+        },
+        calls: 3,
+    },
+];
+
+fn is(call: &[Bytes], name: &str) -> bool {
+    call.first().is_some_and(|arg| arg.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+#[test]
+fn planted_bugs_are_found_and_shrunk() {
+    let (behind, real) = (Server::start_redis(FLAGS), Server::start_redis(FLAGS));
+    let grammar = Grammar::of_the_table();
+    let mut overlooked = Vec::new();
+    for bug in BUGS {
+        let mut pair = Pair::new(proxy(behind.port, bug.plant), real.port);
+        let found = (1..3000).find_map(|seed| {
+            let sequence = grammar.sequence(seed);
+            let mismatch = pair.run(&sequence).err()?;
+            Some((seed, shrink(&mut pair, &sequence, &mismatch)))
+        });
+        match found {
+            Some((seed, Some((shortest, mismatch)))) => {
+                println!("{} (seed {seed}):\n{}", bug.name, mismatch.transcript(&shortest));
+                if shortest.calls.len() > bug.calls {
+                    overlooked.push(format!("{}: shrunk to {} calls only:\n{shortest}", bug.name, shortest.calls.len()));
+                }
+            }
+            Some((seed, None)) => overlooked.push(format!("{}: seen at seed {seed} and not again", bug.name)),
+            None => overlooked.push(format!("{}: not found", bug.name)),
+        }
+    }
+    assert!(overlooked.is_empty(), "{}", overlooked.join("\n"));
+}
+
+/// Listens on a port of its own and passes calls on to `port`, as `plant` has it. Ends with the test's process.
+fn proxy(port: u16, plant: Plant) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let own = listener.local_addr().expect("its address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.expect("a connection");
+            // It ends with either connection; how is the test's business.
+            std::thread::spawn(move || serve(&stream, port, plant));
+        }
+    });
+    own
+}
+
+fn serve(stream: &TcpStream, port: u16, plant: Plant) -> std::io::Result<()> {
+    let mut behind = Behind { client: Client::try_connect(port)?, is_lost: false };
+    let mut client = Client::over(stream.try_clone()?)?;
+    loop {
+        let Value::Array(parts) = client.try_read()? else { return Ok(()) };
+        let arg = |part| if let Value::Bulk(arg) = part { Some(arg) } else { None };
+        let call: Vec<Bytes> = parts.into_iter().filter_map(arg).collect();
+        let reply = plant(&call, &mut behind);
+        if behind.is_lost {
+            return stream.shutdown(std::net::Shutdown::Both);
+        }
+        client.try_send_raw(&reply)?;
+    }
+}
+
+/// The server behind the proxy.
+struct Behind {
+    client: Client,
+    /// It has closed the connection, so the proxy must too.
+    is_lost: bool,
+}
+
+impl Behind {
+    fn forward(&mut self, call: &[Bytes]) -> Bytes {
+        let reply = self.client.try_send(call).and_then(|()| self.client.try_read_raw());
+        self.is_lost |= reply.is_err();
+        reply.unwrap_or_default()
+    }
+
+    fn ask(&mut self, line: &str) -> Bytes {
+        self.forward(&split_line(line))
+    }
+}

@@ -1,0 +1,228 @@
+//! Which commands are compared, how often, and what is allowed to differ. A new family of commands joins by one row in
+//! [`FAMILIES`]: its calls are generated from the table rows' `arguments`. What must not be generated is named in
+//! [`EXCLUDED`], what may differ in [`ALLOWED`], each with its reason; nothing else is.
+
+use bulkhead::commands::{Command, Group};
+use bulkhead::resp::Value;
+
+use crate::pair::{Call, Pair};
+
+/// The commands of one group.
+pub struct Family {
+    pub group: Group,
+    /// How often one of its commands comes, relative to other families.
+    pub weight: usize,
+    /// Commands (`get`, `client|list`) that come more often than the others, which weigh 1.
+    pub favourites: &'static [(&'static str, usize)],
+    /// Calls worth making more often than the grammar would: `{name}` stands for a value of the argument of that name
+    /// (see values.rs), `{call}` for a whole call.
+    pub templates: &'static [&'static str],
+}
+
+pub const FAMILIES: &[Family] = &[
+    Family {
+        group: Group::String,
+        weight: 60,
+        favourites: &[("set", 8), ("get", 3), ("incrbyfloat", 2), ("setrange", 2), ("getex", 3), ("append", 2)],
+        templates: &[
+            "SET {key} {value}",
+            "SET {key} {integer}",
+            "SET {key} {double}",
+            "SET {key} {value} PX 5",
+            "SET {key} {value} EX {seconds}",
+            "SET {key} {value} KEEPTTL",
+            "SET {key} {value} XX GET",
+            "INCRBYFLOAT {key} {double}",
+            "GETEX {key} PERSIST",
+            "MSET {key} {value} {key} {value} {key} {value}",
+        ],
+    },
+    Family {
+        group: Group::Generic,
+        weight: 40,
+        favourites: &[("expire", 2), ("copy", 3), ("rename", 2), ("renamenx", 2), ("ttl", 2), ("pttl", 2), ("scan", 2)],
+        templates: &[
+            "PEXPIRE {key} 5",
+            "EXPIRE {key} {seconds}",
+            "EXPIRE {key} {seconds} GT",
+            "EXPIRE {key} {seconds} LT",
+            "EXPIREAT {key} {unix-time-seconds} NX",
+            "COPY {key} {key} DB {db} REPLACE",
+            "COPY {key} {key} REPLACE",
+            "MOVE {key} {db}",
+            "RENAME {key} {key}",
+            "OBJECT ENCODING {key}",
+            "SCAN 0 MATCH {pattern} COUNT {count} TYPE string",
+        ],
+    },
+    Family {
+        group: Group::Connection,
+        weight: 12,
+        favourites: &[("select", 12)],
+        templates: &["SELECT {db}", "SELECT {db}", "SELECT {db}", "PING", "CLIENT SETNAME {value}", "ECHO {value}"],
+    },
+    Family {
+        group: Group::Server,
+        weight: 12,
+        favourites: &[("dbsize", 4), ("swapdb", 4), ("flushdb", 2), ("command|getkeys", 6)],
+        templates: &[
+            "SWAPDB {db} {db}",
+            "DBSIZE",
+            "COMMAND GETKEYS {call}",
+            "COMMAND GETKEYSANDFLAGS {call}",
+            "COMMAND LIST FILTERBY PATTERN get",
+        ],
+    },
+];
+
+/// Commands that no sequence contains (`config|*`: with all subcommands), and why.
+pub const EXCLUDED: &[(&str, &str)] = &[
+    ("shutdown", "ends the server; tests/persistence.rs"),
+    ("debug|*", "means something else on every server"),
+    ("client|kill", "the victims are the test's own connections; tests/protocol.rs"),
+    ("client|pause", "holds up both servers for as long as it says; tests/protocol.rs"),
+    ("client|unpause", "belongs to CLIENT PAUSE"),
+    ("client|reply", "takes the replies away that are to be compared; tests/protocol.rs"),
+    ("client|list", "its lines depend on who else is connected"),
+    ("client|info", "its fields are this server's own"),
+    ("client|help", "lists the subcommands that there are"),
+    ("object|help", "lists the subcommands that there are"),
+    ("command|help", "lists the subcommands that there are"),
+    ("config|*", "the directives are this server's own; CONFIG SET would change what is compared"),
+    ("info", "reports this server"),
+    ("memory|*", "reports this server's memory"),
+    ("slowlog|*", "reports how fast this server was"),
+    ("latency|*", "reports how fast this server was"),
+    ("command", "lists the commands that there are; the table test compares each"),
+    ("command|count", "counts the commands that there are"),
+    ("command|docs", "the table test compares each command's"),
+    ("command|info", "the table test compares each command's"),
+    ("lastsave", "depends on when"),
+    ("lolwut", "prints this server's own picture"),
+];
+
+/// A reply that may differ between the servers, and what must be the same about it all the same.
+pub struct Allowed {
+    pub commands: &'static [&'static str],
+    pub reason: &'static str,
+    pub alike: fn(&mut Pair, &Call<'_>) -> bool,
+}
+
+pub const ALLOWED: &[Allowed] = &[
+    Allowed {
+        commands: &["ttl", "expiretime"],
+        reason: "the two servers run a command at two moments: within 2 seconds",
+        alike: |_, call| close(call, 2),
+    },
+    Allowed {
+        commands: &["pttl", "pexpiretime"],
+        reason: "the two servers run a command at two moments: within 2000 milliseconds",
+        alike: |_, call| close(call, 2000),
+    },
+    Allowed {
+        commands: &["keys"],
+        reason: "in no particular order",
+        alike: |_, call| sorted(call.ours).is_some_and(|ours| Some(ours) == sorted(call.theirs)),
+    },
+    Allowed {
+        commands: &["command|list"],
+        reason: "we have fewer commands: none that Redis does not have",
+        alike: |_, call| match (call.ours, call.theirs) {
+            (Value::Array(ours), Value::Array(theirs)) => ours.iter().all(|name| theirs.contains(name)),
+            _ => false,
+        },
+    },
+    Allowed {
+        commands: &["scan"],
+        reason: "cursors are this server's own: a whole iteration finds the same keys",
+        alike: |pair, call| pair.scans_alike(call),
+    },
+    Allowed {
+        commands: &["randomkey"],
+        reason: "chance decides: some key that exists",
+        alike: |pair, call| pair.both_exist(call),
+    },
+    Allowed {
+        commands: &["dbsize"],
+        reason: "expired keys count until they are reclaimed: the same once each was looked at",
+        alike: |pair, call| pair.sizes_alike(call),
+    },
+    Allowed {
+        commands: &["hello"],
+        reason: "connection ids are this server's own",
+        alike: |_, call| without_id(call.ours).is_some_and(|ours| Some(ours) == without_id(call.theirs)),
+    },
+    Allowed {
+        commands: &["client|id", "object|idletime", "time"],
+        reason: "counts what this server has seen: the same kind of reply",
+        alike: |_, call| match (call.ours, call.theirs) {
+            (Value::Integer(_), Value::Integer(_)) => true,
+            (Value::Array(ours), Value::Array(theirs)) => ours.len() == theirs.len(),
+            _ => false,
+        },
+    },
+];
+
+/// Both the same negative answer, or both a time, close to one another.
+fn close(call: &Call<'_>, tolerance: i64) -> bool {
+    match (call.ours, call.theirs) {
+        (Value::Integer(ours), Value::Integer(theirs)) => *ours >= 0 && *theirs >= 0 && ours.abs_diff(*theirs) <= tolerance as u64,
+        _ => false,
+    }
+}
+
+/// An array's elements in order of their text.
+pub fn sorted(value: &Value) -> Option<Vec<String>> {
+    let Value::Array(values) = value else { return None };
+    let mut texts: Vec<String> = values.iter().map(Value::to_string).collect();
+    texts.sort();
+    Some(texts)
+}
+
+/// HELLO's facts as texts, its `id` left out.
+fn without_id(value: &Value) -> Option<Vec<(String, String)>> {
+    let mut pairs: Vec<(String, String)> = match value {
+        Value::Map(pairs) => pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        Value::Array(flat) => flat.chunks(2).map(|pair| (pair[0].to_string(), pair[pair.len() - 1].to_string())).collect(),
+        _ => return None,
+    };
+    pairs.retain(|(key, _)| key != "\"id\"");
+    Some(pairs)
+}
+
+/// A command that can be called, under the name that COMMAND gives it.
+pub struct Callable {
+    pub name: String,
+    pub command: &'static Command,
+    /// The words that call it: `["client", "list"]`.
+    pub words: Vec<&'static str>,
+}
+
+/// Every command of `table` and every subcommand; containers only where a bare call means something.
+pub fn callables(table: impl Iterator<Item = &'static Command>) -> Vec<Callable> {
+    let mut all = Vec::new();
+    for command in table {
+        all.push(Callable { name: command.name.into(), command, words: vec![command.name] });
+        for sub in command.subcommands {
+            let (name, words) = (format!("{}|{}", command.name, sub.name), vec![command.name, sub.name]);
+            all.push(Callable { name, command: sub, words });
+        }
+    }
+    all
+}
+
+pub fn is_excluded(name: &str) -> bool {
+    EXCLUDED.iter().any(|(pattern, _)| covers(pattern, name))
+}
+
+/// Whether `pattern` of [`EXCLUDED`] means the command called `name`.
+pub fn covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix("|*") {
+        Some(container) => name.split('|').next() == Some(container),
+        None => pattern == name,
+    }
+}
+
+pub fn allowed(name: &str) -> Option<&'static Allowed> {
+    ALLOWED.iter().find(|row| row.commands.contains(&name))
+}

@@ -1,0 +1,199 @@
+//! Sequences of calls, generated from the command table's own description of its arguments: mostly what the grammar
+//! allows, often with odd values, and sometimes bent until it is wrong, for error texts are part of the protocol.
+
+use bulkhead::commands::{Argument, ArgumentKind, Command, table};
+use bytes::Bytes;
+
+use crate::dice::Dice;
+use crate::families::{Callable, FAMILIES, Family, callables, is_excluded};
+use crate::sequence::Sequence;
+use crate::values;
+
+/// Calls of one sequence: enough for state to build up, few enough to run many of them.
+const CALLS: std::ops::Range<usize> = 6..40;
+
+pub struct Grammar {
+    families: Vec<(&'static Family, Vec<(Callable, usize)>)>,
+    /// Every word that is a token of some command.
+    tokens: Vec<&'static str>,
+}
+
+impl Grammar {
+    pub fn of_the_table() -> Grammar {
+        let mut tokens = Vec::new();
+        let mut families: Vec<(&Family, Vec<(Callable, usize)>)> = FAMILIES.iter().map(|row| (row, Vec::new())).collect();
+        for callable in callables(table::all()) {
+            collect_tokens(callable.command.arguments, &mut tokens);
+            if let Some((family, members)) = families.iter_mut().find(|(row, _)| row.group == callable.command.group)
+                && !is_excluded(&callable.name)
+            {
+                let favour = family.favourites.iter().find(|(name, _)| *name == callable.name);
+                members.push((callable, favour.map_or(1, |(_, weight)| *weight)));
+            }
+        }
+        families.retain(|(_, members)| !members.is_empty());
+        tokens.sort_unstable();
+        tokens.dedup();
+        Grammar { families, tokens }
+    }
+
+    /// The sequence of `seed`.
+    pub fn sequence(&self, seed: u64) -> Sequence {
+        let mut dice = Dice::new(seed);
+        let calls = CALLS.start + dice.below(CALLS.len());
+        Sequence {
+            resp3: dice.percent(40),
+            pipelined: dice.percent(50),
+            calls: (0..calls).map(|_| self.call(&mut dice)).collect(),
+        }
+    }
+
+    fn call(&self, dice: &mut Dice) -> Vec<Bytes> {
+        loop {
+            let call = self.any_call(dice);
+            if !is_excluded(&name_of(&call)) && !takes_seconds(&call) {
+                return call;
+            }
+        }
+    }
+
+    fn any_call(&self, dice: &mut Dice) -> Vec<Bytes> {
+        // Odd values come together: one in a call usually decides the reply.
+        let odd = if dice.percent(30) { 35 } else { 2 };
+        let (family, members) = dice.pick_weighted(&self.families, |(family, _)| family.weight);
+        let mut args = if !family.templates.is_empty() && dice.percent(30) {
+            let template = dice.pick(family.templates);
+            self.fill(dice, template, odd)
+        } else {
+            let (callable, _) = dice.pick_weighted(members, |(_, weight)| *weight);
+            let mut args: Vec<Bytes> = callable.words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect();
+            generate_all(dice, callable.command.arguments, odd, &mut args);
+            args
+        };
+        if dice.percent(12) {
+            self.bend(dice, &mut args);
+        }
+        if dice.percent(25) {
+            self.change_case(dice, &mut args);
+        }
+        args
+    }
+
+    fn fill(&self, dice: &mut Dice, template: &str, odd: usize) -> Vec<Bytes> {
+        let mut args = Vec::new();
+        for word in template.split(' ') {
+            match word.strip_prefix('{').and_then(|word| word.strip_suffix('}')) {
+                Some("call") => args.extend(self.call(dice)),
+                Some(name) => {
+                    let is_odd = dice.percent(odd);
+                    args.push(values::placeholder(dice, name, is_odd));
+                }
+                None => args.push(Bytes::copy_from_slice(word.as_bytes())),
+            }
+        }
+        args
+    }
+
+    /// Makes a call wrong, most likely.
+    fn bend(&self, dice: &mut Dice, args: &mut Vec<Bytes>) {
+        let at = dice.below(args.len());
+        let any = values::any_word(dice, &self.tokens);
+        match dice.below(8) {
+            0 if args.len() > 1 => drop(args.remove(at)),
+            1 => args.insert(at + 1, args[at].clone()),
+            2 => args.insert(at + 1, any),
+            3 => args.push(any),
+            4 => args[at] = any,
+            5 => args.truncate(1 + at),
+            6 => {
+                let other = dice.below(args.len());
+                args.swap(at, other);
+            }
+            _ => args.push(args[at].clone()),
+        }
+    }
+
+    /// Writes names and tokens in another case: none of it may matter.
+    fn change_case(&self, dice: &mut Dice, args: &mut [Bytes]) {
+        for (at, arg) in args.iter_mut().enumerate() {
+            let is_word = at == 0 || self.tokens.iter().any(|token| token.as_bytes() == &arg[..]);
+            if is_word {
+                let change = |byte: &u8| if dice.percent(50) { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
+                *arg = arg.iter().map(change).collect();
+            }
+        }
+    }
+}
+
+fn collect_tokens(arguments: &'static [Argument], tokens: &mut Vec<&'static str>) {
+    for argument in arguments {
+        tokens.extend(argument.token.filter(|token| !token.is_empty()));
+        collect_tokens(argument.arguments, tokens);
+    }
+}
+
+/// Generates `arguments` in order. A `numkeys` mostly tells the truth about the keys that follow it.
+fn generate_all(dice: &mut Dice, arguments: &'static [Argument], odd: usize, args: &mut Vec<Bytes>) {
+    let mut numkeys_at = None;
+    for argument in arguments {
+        if argument.optional && !dice.percent(45) {
+            continue;
+        }
+        if argument.name == "numkeys" {
+            numkeys_at = Some(args.len() + usize::from(argument.token.is_some()));
+        }
+        let from = args.len();
+        generate(dice, argument, odd, args);
+        if let Some(at) = numkeys_at
+            && argument.multiple
+        {
+            if !dice.percent(odd) {
+                args[at] = (args.len() - from).to_string().into();
+            }
+            numkeys_at = None;
+        }
+    }
+}
+
+fn generate(dice: &mut Dice, argument: &Argument, odd: usize, args: &mut Vec<Bytes>) {
+    let times = if argument.multiple { dice.pick(&[1, 1, 2, 2, 3, 5]) } else { 1 };
+    for time in 0..times {
+        if let Some(token) = argument.token
+            && (time == 0 || argument.multiple_token)
+        {
+            args.push(Bytes::from_static(token.as_bytes()));
+        }
+        match argument.kind {
+            ArgumentKind::PureToken => {}
+            ArgumentKind::OneOf if argument.arguments.is_empty() => {}
+            ArgumentKind::OneOf => {
+                let choice = dice.pick(argument.arguments);
+                generate(dice, &choice, odd, args);
+            }
+            ArgumentKind::Block => generate_all(dice, argument.arguments, odd, args),
+            kind => {
+                let is_odd = dice.percent(odd);
+                args.push(values::value(dice, argument.name, kind, is_odd));
+            }
+        }
+    }
+}
+
+/// Whether a key would expire within seconds: nobody wants to wait for that.
+pub fn takes_seconds(call: &[Bytes]) -> bool {
+    let name = name_of(call);
+    let after_ex = call.windows(2).filter(|pair| pair[0].eq_ignore_ascii_case(b"EX")).map(|pair| &pair[1]);
+    let by_name = call.get(2).filter(|_| name == "expire" || name == "setex");
+    after_ex.chain(by_name).any(|seconds| matches!(&seconds[..], [b'1'..=b'9']))
+}
+
+/// Whether `args` call a container or a command, and which: as COMMAND names it.
+pub fn name_of(args: &[Bytes]) -> String {
+    let lower = |arg: &Bytes| String::from_utf8_lossy(arg).to_ascii_lowercase();
+    let name = args.first().map(lower).unwrap_or_default();
+    let has_subcommands = |command: &&Command| !command.subcommands.is_empty();
+    match (table::all().filter(has_subcommands).any(|command| command.name == name), args.get(1)) {
+        (true, Some(sub)) => format!("{name}|{}", lower(sub)),
+        _ => name,
+    }
+}

@@ -1,0 +1,355 @@
+//! The two servers under comparison: ours, and the real one. A sequence runs on both, from an empty keyspace; every
+//! reply must be the same bytes, or differ as families.rs allows, and so must what is left in the databases.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
+use std::time::{Duration, Instant};
+
+use bulkhead::resp::Value;
+use bytes::{Bytes, BytesMut};
+
+use crate::families::{allowed, sorted};
+use crate::grammar::name_of;
+use crate::sequence::{Sequence, line};
+use crate::support::{Client, split_line, wait_until};
+use crate::values::KEYS;
+
+/// Flags that both servers are started with.
+pub const FLAGS: &[&str] = &["--proto-max-bulk-len", "1mb", "--databases", "16"];
+
+/// Databases that sequences touch, and so the ones whose final state is compared.
+const DATABASES: std::ops::Range<usize> = 0..16;
+
+/// A key that expires within this is waited for; later ones outlast the sequence.
+const SOON_MS: i64 = 5000;
+
+/// A call of which both replies are known.
+pub struct Call<'a> {
+    pub args: &'a [Bytes],
+    pub ours: &'a Value,
+    pub theirs: &'a Value,
+}
+
+/// What came back for a call.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Reply(Bytes),
+    /// The connection ended, or nothing came in time.
+    Nothing(std::io::ErrorKind),
+}
+
+/// Where the servers disagree.
+pub struct Mismatch {
+    /// The call, by its position; `None`: what the databases hold at the end.
+    pub at: Option<usize>,
+    /// What disagrees, in one word: the command's name, or `state`. Shrinking keeps it.
+    pub signature: String,
+    pub ours: String,
+    pub theirs: String,
+}
+
+/// Two connections, and what they have seen.
+pub struct Pair {
+    ports: [u16; 2],
+    clients: [Client; 2],
+    /// Words of the sequence so far, any of which may be a key.
+    words: BTreeSet<Bytes>,
+    /// When a time to live was last set.
+    ttl_set_at: Instant,
+    resp3: bool,
+}
+
+impl Pair {
+    /// `ours` and `theirs` are the ports of running servers.
+    pub fn new(ours: u16, theirs: u16) -> Pair {
+        let ports = [ours, theirs];
+        Pair { ports, clients: ports.map(Client::connect), words: BTreeSet::new(), ttl_set_at: Instant::now(), resp3: false }
+    }
+
+    /// Runs `sequence` on both servers, up to where they disagree.
+    pub fn run(&mut self, sequence: &Sequence) -> Result<(), Mismatch> {
+        self.begin(sequence.resp3);
+        let mut done = 0;
+        while done < sequence.calls.len() {
+            let rest = &sequence.calls[done..];
+            let len = match sequence.pipelined {
+                true => rest.iter().position(|call| must_wait_after(call)).map_or(rest.len(), |last| last + 1),
+                false => 1,
+            };
+            self.run_together(&rest[..len], done)?;
+            done += len;
+        }
+        self.compare_states()
+    }
+
+    /// New connections and empty servers.
+    fn begin(&mut self, resp3: bool) {
+        self.resp3 = resp3;
+        self.words = KEYS.iter().map(|key| Bytes::from_static(key)).collect();
+        self.connect();
+        for client in &mut self.clients {
+            assert_eq!(client.ask("FLUSHALL"), "OK");
+        }
+    }
+
+    fn connect(&mut self) {
+        self.clients = self.ports.map(Client::connect);
+        if self.resp3 {
+            self.clients.iter_mut().for_each(|client| client.send(&["HELLO", "3"]));
+            self.clients.iter_mut().for_each(|client| drop(client.read()));
+        }
+    }
+
+    /// Sends `calls` in one write to each server and compares the replies; `from` is the first one's position.
+    fn run_together(&mut self, calls: &[Vec<Bytes>], from: usize) -> Result<(), Mismatch> {
+        if calls.iter().any(|call| compares_times(call)) {
+            // What was set before must be earlier than what is set now, on both servers' clocks.
+            wait_until(self.ttl_set_at + Duration::from_millis(3));
+        }
+        self.words.extend(calls.iter().flatten().filter(|word| word.len() < 100).cloned());
+        let replies = self.exchange(calls);
+        for (at, (call, [ours, theirs])) in calls.iter().zip(replies).enumerate() {
+            if !self.alike(call, &ours, &theirs) {
+                let signature = name_of(call);
+                return Err(Mismatch { at: Some(from + at), signature, ours: ours.to_string(), theirs: theirs.to_string() });
+            }
+            if matches!(ours, Outcome::Nothing(_)) {
+                self.connect();
+            }
+        }
+        if let Some(last) = calls.last().filter(|call| sets_a_time(call)) {
+            self.wait_for_expiry(last);
+        }
+        Ok(())
+    }
+
+    /// Sends `calls` to both servers before it reads any reply, so that both work at the same time.
+    fn exchange(&mut self, calls: &[Vec<Bytes>]) -> Vec<[Outcome; 2]> {
+        let mut bytes = BytesMut::new();
+        calls.iter().for_each(|call| bulkhead::resp::encode_command(call, &mut bytes));
+        // A server that has closed already is noticed when it is read.
+        self.clients.iter_mut().for_each(|client| drop(client.try_send_raw(&bytes)));
+        let read = |client: &mut Client| match client.try_read_raw() {
+            Ok(reply) => Outcome::Reply(reply),
+            Err(error) => Outcome::Nothing(match error.kind() {
+                // Which of them it is depends on what was still under way.
+                std::io::ErrorKind::ConnectionReset => std::io::ErrorKind::UnexpectedEof,
+                kind => kind,
+            }),
+        };
+        calls.iter().map(|_| self.clients.each_mut().map(read)).collect()
+    }
+
+    fn alike(&mut self, call: &[Bytes], ours: &Outcome, theirs: &Outcome) -> bool {
+        if ours == theirs {
+            return true;
+        }
+        let (Some(rule), Some(ours), Some(theirs)) = (allowed(&name_of(call)), ours.value(), theirs.value()) else {
+            return false;
+        };
+        (rule.alike)(self, &Call { args: call, ours: &ours, theirs: &theirs })
+    }
+
+    /// Asks both servers.
+    fn ask(&mut self, call: &[Bytes]) -> [Outcome; 2] {
+        self.exchange(&[call.to_vec()]).remove(0)
+    }
+
+    /// Waits until whatever `call` made expire soon has expired, on both servers.
+    fn wait_for_expiry(&mut self, call: &[Bytes]) {
+        let keys: BTreeSet<&[u8]> = KEYS.iter().copied().chain(call.iter().map(|arg| &arg[..])).collect();
+        let asked: Vec<Vec<Bytes>> =
+            keys.iter().map(|key| vec![Bytes::from_static(b"PTTL"), Bytes::copy_from_slice(key)]).collect();
+        let replies = self.exchange(&asked);
+        let left = |outcome: Outcome| match outcome.value() {
+            Some(Value::Integer(left)) if (0..SOON_MS).contains(&left) => Some(left),
+            _ => None,
+        };
+        // Not asked again: that a key has expired must show in the next call without help.
+        let now = Instant::now();
+        if let Some(longest) = replies.into_iter().flatten().filter_map(left).max() {
+            wait_until(now + Duration::from_millis(longest as u64 + 2));
+        }
+        self.ttl_set_at = now;
+    }
+
+    /// A call that looks at every key that the sequence named, so that those that have expired are gone.
+    fn touch_all(&self) -> Vec<Bytes> {
+        [Bytes::from_static(b"EXISTS")].into_iter().chain(self.words.iter().cloned()).collect()
+    }
+
+    /// Compares all that the databases hold.
+    fn compare_states(&mut self) -> Result<(), Mismatch> {
+        // The sequence may have left the connection in any state.
+        self.resp3 = false;
+        self.connect();
+        let same: Alike = |_, _| false;
+        let mut checks = Vec::new();
+        for db in DATABASES {
+            checks.push((db, self.touch_all(), same));
+            checks.push((db, split_line("DBSIZE"), same));
+            checks.push((db, split_line("KEYS *"), |ours, theirs| sorted(ours) == sorted(theirs)));
+        }
+        let replies = self.compare_all(&checks)?;
+        let found = checks.iter().zip(&replies).filter_map(|((db, ..), reply)| Some((*db, sorted(reply)?)));
+        let keys: Vec<(usize, String)> = found.flat_map(|(db, keys)| keys.into_iter().map(move |key| (db, key))).collect();
+        let of_each = |call: fn(&str) -> String, alike: Alike| {
+            keys.iter().map(move |(db, key)| (*db, split_line(&call(key)), alike)).collect::<Vec<_>>()
+        };
+        self.compare_all(&of_each(|key| format!("PTTL {key}"), |ours, theirs| match (ours, theirs) {
+            (Value::Integer(ours), Value::Integer(theirs)) => *ours >= 0 && *theirs >= 0 && ours.abs_diff(*theirs) < 2000,
+            _ => false,
+        }))?;
+        let kinds = self.compare_all(&of_each(|key| format!("TYPE {key}"), same))?;
+        let readers = keys.iter().zip(kinds).map(|((db, key), kind)| {
+            let reader = READERS.iter().find(|(name, _)| *name == kind.to_string());
+            let (_, reader) = reader.unwrap_or_else(|| panic!("no READERS row says how to read a {kind}"));
+            let alike: Alike = |ours, theirs| sorted(ours).is_some() && sorted(ours) == sorted(theirs);
+            (*db, split_line(&reader.replace("{key}", key)), alike)
+        });
+        let readers: Vec<_> = readers.collect();
+        self.compare_all(&readers).map(drop)
+    }
+
+    /// Makes all `checks` at once. Unless replies are the same, the check says whether they are alike.
+    fn compare_all(&mut self, checks: &[(usize, Vec<Bytes>, Alike)]) -> Result<Vec<Value>, Mismatch> {
+        let select = |db: &usize| vec![Bytes::from_static(b"SELECT"), db.to_string().into()];
+        let calls: Vec<Vec<Bytes>> = checks.iter().flat_map(|(db, call, _)| [select(db), call.clone()]).collect();
+        // Every second reply is SELECT's.
+        let replies = self.exchange(&calls).into_iter().skip(1).step_by(2);
+        let compared = checks.iter().zip(replies).map(|((db, call, alike), [ours, theirs])| {
+            match (ours.value(), theirs.value()) {
+                (Some(a), Some(b)) if a == b || alike(&a, &b) => Ok(b),
+                _ => Err(Mismatch {
+                    at: None,
+                    signature: "state".into(),
+                    ours: format!("database {db}, {}: {ours}", line(call)),
+                    theirs: format!("database {db}, {}: {theirs}", line(call)),
+                }),
+            }
+        });
+        compared.collect()
+    }
+
+    // ---- What families.rs allows to differ needs a closer look at ---------------------------------------------------
+
+    /// Whether whole iterations with the options of `call` find the same keys.
+    pub fn scans_alike(&mut self, call: &Call<'_>) -> bool {
+        let first = |value: &Value| match value {
+            Value::Array(parts) if parts.len() == 2 => Some((parts[0].clone(), sorted(&parts[1])?)),
+            _ => None,
+        };
+        let (Some(ours), Some(theirs)) = (first(call.ours), first(call.theirs)) else { return false };
+        if call.args[1] != Bytes::from_static(b"0") {
+            // A cursor that neither server gave out: that both take it is all there is to compare.
+            return true;
+        }
+        let mut found = [BTreeSet::from_iter(ours.1), BTreeSet::from_iter(theirs.1)];
+        for (side, cursor) in [(0, ours.0), (1, theirs.0)] {
+            let mut cursor = cursor;
+            for _ in 0..1000 {
+                let Value::Bulk(position) = cursor.clone() else { return false };
+                if position == Bytes::from_static(b"0") {
+                    break;
+                }
+                let mut again = call.args.to_vec();
+                again[1] = position;
+                let page = self.clients[side].call(&again);
+                let Some((next, keys)) = first(&page) else { return false };
+                found[side].extend(keys);
+                cursor = next;
+            }
+        }
+        found[0] == found[1]
+    }
+
+    /// Whether each server replied with a key that it has.
+    pub fn both_exist(&mut self, call: &Call<'_>) -> bool {
+        [call.ours, call.theirs].into_iter().zip(&mut self.clients).all(|(reply, client)| match reply {
+            Value::Bulk(key) => client.call(&[&b"EXISTS"[..], key]) == Value::Integer(1),
+            _ => false,
+        })
+    }
+
+    /// Whether the same number of keys is left when all expired ones are gone.
+    pub fn sizes_alike(&mut self, call: &Call<'_>) -> bool {
+        self.ask(&self.touch_all());
+        let [ours, theirs] = self.ask(call.args);
+        ours == theirs
+    }
+}
+
+/// Whether two replies that are not the same may pass.
+type Alike = fn(&Value, &Value) -> bool;
+
+/// How to read the whole of a value, by its type.
+const READERS: &[(&str, &str)] = &[("string", "GET {key}")];
+
+/// Whether nothing else may be sent before the reply to `call` has been looked at.
+fn must_wait_after(call: &[Bytes]) -> bool {
+    sets_a_time(call) || allowed(&name_of(call)).is_some() || name_of(call) == "quit"
+}
+
+/// Whether `call` may make a key expire.
+fn sets_a_time(call: &[Bytes]) -> bool {
+    let name = name_of(call);
+    let by_option = call.iter().skip(1).any(|arg| {
+        [&b"EX"[..], b"PX", b"EXAT", b"PXAT"].iter().any(|word| arg.eq_ignore_ascii_case(word))
+    });
+    by_option || name.contains("expire") || name.contains("setex")
+}
+
+/// Whether the outcome of `call` depends on which of two times is later.
+fn compares_times(call: &[Bytes]) -> bool {
+    call.iter().any(|arg| arg.eq_ignore_ascii_case(b"GT") || arg.eq_ignore_ascii_case(b"LT"))
+}
+
+impl Outcome {
+    fn value(&self) -> Option<Value> {
+        match self {
+            Outcome::Reply(bytes) => Value::decode(&mut BytesMut::from(&bytes[..])).ok().flatten(),
+            Outcome::Nothing(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    /// The reply as redis-cli prints it, and its bytes: what differs may not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.value()) {
+            (Outcome::Reply(bytes), Some(value)) => {
+                let lines = value.to_string();
+                let (lines, bytes) = (excerpt(&lines, 2000), bytes.escape_ascii().to_string());
+                write!(f, "{lines}   [{}]", excerpt(&bytes, 400))
+            }
+            (Outcome::Reply(bytes), None) => write!(f, "no reply at all: [{}]", bytes.escape_ascii()),
+            (Outcome::Nothing(why), _) => write!(f, "no reply: {why}"),
+        }
+    }
+}
+
+impl Mismatch {
+    /// The sequence up to the mismatch, and both replies there.
+    pub fn transcript(&self, sequence: &Sequence) -> String {
+        let mut text = String::new();
+        if sequence.resp3 || sequence.pipelined {
+            text.push_str(sequence.to_string().lines().next().unwrap_or_default());
+            text.push('\n');
+        }
+        for call in &sequence.calls[..self.at.map_or(sequence.calls.len(), |at| at + 1)] {
+            let _ = writeln!(text, "{}", line(call));
+        }
+        let at_end = if self.at.is_none() { "# What is left differs.\n" } else { "" };
+        let _ = write!(text, "{at_end}# expected: {}\n# got:      {}\n", indented(&self.theirs), indented(&self.ours));
+        text
+    }
+}
+
+fn excerpt(text: &str, chars: usize) -> String {
+    let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    format!("{}{}", &text[..end], if end < text.len() { " …" } else { "" })
+}
+
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n#           ")
+}

@@ -1,0 +1,176 @@
+//! What generated arguments are: few and colliding, with every edge case that ever made two servers disagree.
+//!
+//! Both servers run with `proto-max-bulk-len 1mb`, so no number here can make either of them allocate much.
+
+use bulkhead::commands::ArgumentKind;
+use bytes::Bytes;
+
+use crate::dice::Dice;
+
+pub const KEYS: &[&[u8]] = &[b"k0", b"k1", b"k2", b"k3", b"k4", b"k5"];
+
+const ODD_KEYS: &[&[u8]] = &[b"", b"k\x00\xff\r\n", b"{k}0", b"K0", b" k0 ", b"a-key-that-is-longer-than-what-fits-into-an-embedded-string"];
+
+const STRINGS: &[&[u8]] = &[
+    b"",
+    b"a",
+    b"b",
+    b"hello world",
+    b"0",
+    b"1",
+    b"-5",
+    b"10",
+    b"3.14",
+    b"1.0",
+    b"5.0e3",
+    b"\x00\xff\r\n",
+    b"caf\xc3\xa9",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b" 1",
+    b"1 ",
+    b"007",
+    b"0x10",
+    b"inf",
+    b"nan",
+    // The longest embedded string, and one byte more.
+    b"44444444444444444444444444444444444444444444",
+    b"444444444444444444444444444444444444444444445",
+    b"a string of more than twenty bytes",
+];
+
+const SMALL_INTEGERS: &[&[u8]] = &[b"0", b"1", b"2", b"3", b"5", b"10", b"-1", b"-2", b"-5", b"100"];
+
+const ODD_INTEGERS: &[&[u8]] = &[
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"-9223372036854775809",
+    b"18446744073709551616",
+    b"4294967296",
+    b"2147483648",
+    b"-2147483649",
+    b"1048575",
+    b"1048576",
+    b"1048577",
+    b"-0",
+    b"+1",
+    b"01",
+    b" 1",
+    b"1 ",
+    b"1.5",
+    b"1e2",
+    b"0x1",
+    b"",
+    b"abc",
+    b"1\x00",
+];
+
+const DOUBLES: &[&[u8]] = &[b"0", b"1", b"0.1", b"-0.5", b"1.5", b"2.25", b"3.0e2", b"10", b"-1", b"1e10", b"100.001"];
+
+const ODD_DOUBLES: &[&[u8]] = &[
+    b"inf",
+    b"-inf",
+    b"+inf",
+    b"infinity",
+    b"nan",
+    b"-nan",
+    b"-0",
+    b"-0.0",
+    b"+1.5",
+    b"1e308",
+    b"-1.7976931348623157e308",
+    b"1e309",
+    b"5e-324",
+    b"1e-5000",
+    b"1e5000",
+    b"0x1p3",
+    b".5",
+    b"5.",
+    b".",
+    b"e5",
+    b"1.5abc",
+    b" 1.5",
+    b"1.5 ",
+    b"",
+    b"abc",
+    b"0.1000000000000000055511151231257827",
+    b"123456789012345678901234567890",
+    b"3.00000000000000000000",
+];
+
+const DATABASES: &[&[u8]] = &[b"0", b"1", b"2", b"9"];
+const ODD_DATABASES: &[&[u8]] = &[b"15", b"16", b"-1", b"99999999999", b"1.0", b"abc", b"", b"01"];
+
+/// Long enough to outlast a run by far, and far enough apart that GT and LT never depend on milliseconds.
+const SECONDS: &[&[u8]] = &[b"100", b"1000", b"5000", b"1000000"];
+const MILLISECONDS: &[&[u8]] = &[b"100000", b"1000000", b"5000000", b"1000000000"];
+const ODD_TIMES: &[&[u8]] = &[
+    b"0",
+    b"-1",
+    b"-100",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    // Seconds whose milliseconds do not fit, and the last that do.
+    b"9223372036854776",
+    b"9223372036854775",
+    b"9223370000000000",
+    b"abc",
+    b"1.5",
+    b"",
+    b"+100",
+];
+
+const UNIX_SECONDS: &[&[u8]] = &[b"4102444800", b"4102448400", b"33177117420", b"1", b"1000000000"];
+const UNIX_MILLISECONDS: &[&[u8]] = &[b"4102444800000", b"4102444800123", b"33177117420000", b"1", b"1000000000000"];
+
+const PATTERNS: &[&[u8]] =
+    &[b"*", b"k*", b"k?", b"k[0-2]", b"k[^0]", b"[kK]0", b"*0", b"", b"k\\0", b"nothing", b"k[", b"**", b"k[0-", b"?0\\"];
+
+const COUNTS: &[&[u8]] = &[b"1", b"2", b"10", b"1000"];
+const TYPES: &[&[u8]] = &[b"string", b"list", b"hash", b"set", b"zset", b"stream", b"STRING", b"nosuch"];
+
+/// A value for the argument called `name`; `odd`: preferably one that may be refused.
+pub fn value(dice: &mut Dice, name: &str, kind: ArgumentKind, odd: bool) -> Bytes {
+    let (usual, strange): (&[&[u8]], &[&[u8]]) = match (name, kind) {
+        (_, ArgumentKind::Key) => (KEYS, ODD_KEYS),
+        ("db" | "index1" | "index2" | "destination-db", _) => (DATABASES, ODD_DATABASES),
+        ("seconds", _) => (SECONDS, ODD_TIMES),
+        ("milliseconds" | "ttl", _) => (MILLISECONDS, ODD_TIMES),
+        ("unix-time-seconds", _) => (UNIX_SECONDS, ODD_TIMES),
+        ("unix-time-milliseconds", _) => (UNIX_MILLISECONDS, ODD_TIMES),
+        ("cursor", _) => (&[b"0"], ODD_INTEGERS),
+        ("count", _) => (COUNTS, ODD_INTEGERS),
+        ("protover", _) => (&[b"2", b"3"], ODD_INTEGERS),
+        ("type", _) => (TYPES, STRINGS),
+        (_, ArgumentKind::Integer | ArgumentKind::UnixTime) => (SMALL_INTEGERS, ODD_INTEGERS),
+        (_, ArgumentKind::Double) => (DOUBLES, ODD_DOUBLES),
+        (_, ArgumentKind::Pattern) => (PATTERNS, STRINGS),
+        _ => (STRINGS, STRINGS),
+    };
+    Bytes::from_static(dice.pick(if odd { strange } else { usual }))
+}
+
+/// The value that `{name}` of a template stands for.
+pub fn placeholder(dice: &mut Dice, name: &str, odd: bool) -> Bytes {
+    let kind = match name {
+        "key" => ArgumentKind::Key,
+        "integer" => ArgumentKind::Integer,
+        "double" => ArgumentKind::Double,
+        "pattern" => ArgumentKind::Pattern,
+        _ => ArgumentKind::String,
+    };
+    value(dice, name, kind, odd)
+}
+
+/// Any word at all: another argument's value, or something of another command's grammar.
+pub fn any_word(dice: &mut Dice, tokens: &[&'static str]) -> Bytes {
+    match dice.below(6) {
+        0 => Bytes::from_static(dice.pick(KEYS)),
+        1 => Bytes::from_static(dice.pick(SMALL_INTEGERS)),
+        2 => Bytes::from_static(dice.pick(ODD_INTEGERS)),
+        3 => Bytes::from_static(dice.pick(STRINGS)),
+        _ => Bytes::from_static(dice.pick(tokens).as_bytes()),
+    }
+}
