@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 
 use bulkhead::commands::table;
 
-use families::{ALLOWED, EXCLUDED, FAMILIES, callables, covers};
+use families::{ALLOWED, EXCLUDED, FAMILIES, REDIS_ONLY, callables, covers};
 use grammar::Grammar;
 use pair::{FLAGS, Pair};
 use sequence::parse_all;
@@ -81,6 +81,7 @@ fn every_command_is_compared_or_excluded_with_a_reason() {
     let strangers: Vec<&str> = named.chain(favourites).filter(|name| !known(name)).collect();
     assert_eq!(strangers, Vec::<&str>::new(), "the table has no such commands");
     assert!(ALLOWED.iter().all(|row| !row.reason.is_empty()));
+    assert!(!REDIS_ONLY.iter().any(|name| known(name)), "the table has it by now: {REDIS_ONLY:?}");
 }
 
 /// Runs `count` sequences from `seed` on; each different disagreement, shrunk, as a text.

@@ -8,8 +8,8 @@ use std::iter::once;
 use super::connection::text;
 use super::table::key_positions;
 use super::{
-    Argument, ArgumentKind, BeginSearch, Command, CommandError, CommandTable, FindKeys, Flag, Group, KeySpec, Next, Run,
-    Session,
+    Argument, ArgumentKind, BeginSearch, Command, CommandError, CommandTable, FindKeys, Flag, Group, KeySpec, Next,
+    Run, Session,
 };
 use crate::glob;
 use crate::resp::{CommandArgs, ReplyBuffer};
@@ -305,15 +305,13 @@ fn keys_of(commands: &CommandTable, args: &CommandArgs) -> Result<Vec<(usize, &'
     let error = |text: &'static str| Err(CommandError::custom(text));
     let container = commands.get(args.name());
     let command = match (container, args.get(1)) {
-        (Some(container), Some(word)) if !container.subcommands.is_empty() => container.subcommand(word),
+        (Some(container), Some(word)) if !container.subcommands.is_empty() => subcommand(container, word),
         _ => container,
     };
     match command {
         None => error("ERR Invalid command specified"),
         Some(command) if command.keys.is_empty() => error("ERR The command has no key arguments"),
-        Some(command) if !command.accepts(args.len()) => {
-            error("ERR Invalid number of arguments specified for command")
-        }
+        Some(command) if !command.accepts(args.len()) => error("ERR Invalid number of arguments specified for command"),
         Some(command) => match key_positions(command, args) {
             keys if keys.is_empty() && !command.has(Flag::NoMandatoryKeys) => {
                 error("ERR Invalid arguments specified for command")
@@ -331,9 +329,13 @@ fn find(commands: &CommandTable, name: &[u8]) -> Option<(String, &'static Comman
     let container = text(container).to_ascii_lowercase();
     match (words.next(), words.next()) {
         (None, _) => Some((container, command)),
-        (Some(word), None) => command.subcommand(word).map(|sub| (format!("{container}|{}", sub.name), sub)),
+        (Some(word), None) => subcommand(command, word).map(|sub| (format!("{container}|{}", sub.name), sub)),
         (Some(_), Some(_)) => None,
     }
+}
+
+fn subcommand(container: &Command, word: &[u8]) -> Option<&'static Command> {
+    container.subcommands.iter().copied().find(|sub| sub.name.as_bytes().eq_ignore_ascii_case(word))
 }
 
 // ---- COMMAND INFO's rows -------------------------------------------------------------------------------------------
@@ -419,8 +421,7 @@ fn write_key_spec(spec: &KeySpec, reply: &mut ReplyBuffer) {
             write_search("range", &spec, reply);
         }
         FindKeys::KeyNum { key_num_index, first_key, step } => {
-            let spec =
-                [("keynumidx", key_num_index as i64), ("firstkey", first_key as i64), ("keystep", step as i64)];
+            let spec = [("keynumidx", key_num_index as i64), ("firstkey", first_key as i64), ("keystep", step as i64)];
             write_search("keynum", &spec, reply);
         }
         FindKeys::Unknown => write_search("unknown", &[], reply),
@@ -502,14 +503,11 @@ fn write_argument(argument: &Argument, reply: &mut ReplyBuffer) {
     pairs += write_optional("summary", argument.summary, reply);
     pairs += write_optional("since", argument.since, reply);
     pairs += write_optional("deprecated_since", argument.deprecated_since, reply);
-    let flags: Vec<&str> = [
-        (argument.optional, "optional"),
-        (argument.multiple, "multiple"),
-        (argument.multiple_token, "multiple_token"),
-    ]
-    .into_iter()
-    .filter_map(|(holds, flag)| holds.then_some(flag))
-    .collect();
+    let flags: Vec<&str> =
+        [(argument.optional, "optional"), (argument.multiple, "multiple"), (argument.multiple_token, "multiple_token")]
+            .into_iter()
+            .filter_map(|(holds, flag)| holds.then_some(flag))
+            .collect();
     if !flags.is_empty() {
         reply.bulk(b"flags");
         write_set(flags.into_iter(), reply);
@@ -603,4 +601,95 @@ pub(super) fn unknown_subcommand_or_arity(args: &CommandArgs) -> CommandError {
     CommandError::custom(format!(
         "ERR unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::network_tests::TestClient;
+
+    #[test]
+    fn names_are_found_with_their_subcommands_in_any_case() {
+        TestClient::new().check(&[
+            ("command info nosuch client|nosuch client|list|x", "1) (nil)\n2) (nil)\n3) (nil)"),
+            ("command docs nosuch", "(empty array)"),
+            ("command list filterby pattern CLIENT|?etn*", "1) \"client|getname\"\n2) \"client|setname\""),
+            ("command list filterby module x", "(empty array)"),
+            ("command list filterby aclcat nosuch", "(empty array)"),
+            ("command list filterby colour red", "(error) ERR syntax error"),
+            ("command list filterby", "(error) ERR syntax error"),
+        ]);
+        let mut client = TestClient::new();
+        assert!(client.run("command info Client|ID").starts_with("1)  1) \"client|id\"\n    2) (integer) 2\n"));
+        assert!(client.run("command list filterby aclcat CONNECTION").contains("\"echo\""));
+        let count = client.session.server.commands.len();
+        assert_eq!(client.run("command count"), format!("(integer) {count}"));
+        assert!(client.encoded("command").starts_with(format!("*{count}\r\n*10\r\n").as_bytes()));
+        assert!(client.encoded("command docs").starts_with(format!("*{}\r\n", count * 2).as_bytes()));
+    }
+
+    #[test]
+    fn keys_are_found_in_calls() {
+        TestClient::new().check(&[
+            ("command getkeys mset a 1 b 2", "1) \"a\"\n2) \"b\""),
+            ("command getkeysandflags mset a 1", "1) 1) \"a\"\n   2) 1) OW\n      2) update"),
+            ("command getkeys nosuch x", "(error) ERR Invalid command specified"),
+            ("command getkeys client nosuch", "(error) ERR Invalid command specified"),
+            ("command getkeys client list", "(error) ERR The command has no key arguments"),
+            ("command getkeys get a b", "(error) ERR Invalid number of arguments specified for command"),
+        ]);
+    }
+
+    #[test]
+    fn a_renamed_command_goes_by_its_new_name() {
+        let mut client = TestClient::with_config("rename-command CONFIG guarded\nrename-command DEBUG \"\"");
+        client.check(&[
+            ("command info config debug", "1) (nil)\n2) (nil)"),
+            ("command list filterby pattern guarded|?et", "1) \"guarded|get\"\n2) \"guarded|set\""),
+        ]);
+        assert!(client.run("guarded help").starts_with("1) GUARDED <subcommand> "));
+    }
+
+    #[test]
+    fn the_legacy_range_is_the_first_run_of_single_keys() {
+        const FLAGS: &[&str] = &[];
+        let keyword =
+            KeySpec { begin: BeginSearch::Keyword { keyword: "STREAMS", start_from: 1 }, ..KeySpec::one(0, FLAGS) };
+        for (specs, expected) in [
+            (&[][..], (0, 0, 0)),
+            (&[KeySpec::one(1, FLAGS)], (1, 1, 1)),
+            (&[KeySpec::range(1, -1, 2, FLAGS)], (1, -1, 2)),
+            (&[KeySpec::range(2, -2, 1, FLAGS)], (2, -2, 1)),
+            (&[keyword], (0, 0, 0)),
+            (&[KeySpec::one(1, FLAGS), KeySpec::one(2, FLAGS)], (1, 2, 1)),
+            (&[KeySpec::one(1, FLAGS), KeySpec::one(3, FLAGS)], (1, 1, 1)),
+            (&[KeySpec::one(1, FLAGS), KeySpec::range(2, -1, 1, FLAGS)], (1, -1, 1)),
+            (&[KeySpec::one(1, FLAGS), keyword], (1, 1, 1)),
+        ] {
+            assert_eq!(legacy_keys(specs), expected, "{specs:?}");
+        }
+    }
+
+    #[test]
+    fn help_is_read_off_the_table() {
+        let help = TestClient::new().run("client help");
+        for line in [
+            "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+            "PAUSE <timeout> [WRITE|ALL]",
+            "REPLY (ON|OFF|SKIP)",
+        ] {
+            assert!(help.contains(line), "{help}");
+        }
+        const PREFIX: Argument = Argument::string("prefix").token("PREFIX").optional().multiple();
+        const PAIR: Argument = Argument::block("pair", &[Argument::string("a"), Argument::string("b")]).multiple();
+        const HOW: Argument = Argument::one_of("how", &[Argument::flag("x", "X"), PAIR]).token("BY");
+        for (argument, expected) in [
+            (PREFIX, "[PREFIX <prefix> [<prefix> ...]]"),
+            (PREFIX.multiple_token(), "[PREFIX <prefix> [PREFIX <prefix> ...]]"),
+            (PAIR, "<a> <b> [<a> <b> ...]"),
+            (HOW, "BY (X|<a> <b> [<a> <b> ...])"),
+        ] {
+            assert_eq!(syntax(&argument), expected);
+        }
+    }
 }

@@ -16,8 +16,11 @@ mod introspection;
 mod keys;
 mod server;
 mod strings;
+
 #[cfg(test)]
-mod testing;
+mod network_tests;
+#[cfg(test)]
+mod tests;
 
 pub use context::{Next, Session};
 pub use crate::keyspace::{CommandError, Operation};

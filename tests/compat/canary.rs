@@ -148,6 +148,7 @@ fn proxy(port: u16, plant: Plant) -> u16 {
 }
 
 fn serve(stream: &TcpStream, port: u16, plant: Plant) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut behind = Behind { client: Client::try_connect(port)?, is_lost: false };
     let mut client = Client::over(stream.try_clone()?)?;
     loop {

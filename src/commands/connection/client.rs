@@ -286,10 +286,8 @@ static LIST: Command = Command {
     ],
     examples: r#"> CLIENT LIST
 ...
-> CLIENT LIST TYPE master
-""
-> CLIENT LIST ID 1000000 1000001
-"""#,
+> CLIENT LIST TYPE nosuchtype
+(error) ERR Unknown client type 'nosuchtype'"#,
     run: Run::Server(list),
     ..BASE
 };
@@ -327,11 +325,10 @@ fn describe(client: &Client, now: Duration) -> String {
     let input = client.query_buffer_bytes.load(Ordering::Relaxed);
     let output = client.output_buffer_bytes.load(Ordering::Relaxed);
     let is_unix_socket = client.address.parse::<SocketAddr>().is_err();
-    let flags: String =
-        [(facts.blocked, 'b'), (client.is_killed(), 'A'), (is_unix_socket, 'U'), (facts.no_evict, 'e')]
-            .into_iter()
-            .filter_map(|(holds, flag)| holds.then_some(flag))
-            .collect();
+    let flags: String = [(facts.blocked, 'b'), (client.is_killed(), 'A'), (is_unix_socket, 'U'), (facts.no_evict, 'e')]
+        .into_iter()
+        .filter_map(|(holds, flag)| holds.then_some(flag))
+        .collect();
     let command = match (facts.last_container, facts.last_command) {
         (Some(container), Some(name)) => format!("{container}|{name}"),
         (_, name) => name.unwrap_or("NULL").to_string(),
@@ -608,4 +605,138 @@ fn unblock(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -
     let client = u64::try_from(id).ok().and_then(|id| session.server.clients.get(id));
     reply.integer(i64::from(client.is_some_and(|client| client.unblock(how))));
     Ok(Next::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::network_tests::TestClient;
+
+    #[test]
+    fn a_client_names_itself_and_its_library() {
+        let no_word = |what| format!("(error) ERR {what} cannot contain spaces, newlines or special characters.");
+        let mut client = TestClient::new();
+        client.check(&[
+            ("client getname", "(nil)"),
+            ("client setname worker", "OK"),
+            ("client getname", "\"worker\""),
+            ("client setname \"a b\"", &no_word("Client names")),
+            ("client setname \"a\\n\"", &no_word("Client names")),
+            ("client getname", "\"worker\""),
+            ("client setname \"\"", "OK"),
+            ("client getname", "(nil)"),
+            ("client setinfo lib-name redis-py(5.0)", "OK"),
+            ("client setinfo LIB-VER 5.0.1", "OK"),
+            ("client setinfo lib-ver \"5 1\"", &no_word("lib-ver")),
+            ("client setinfo colour red", "(error) ERR Unrecognized option 'colour'"),
+        ]);
+        assert!(client.run("client info").contains(" lib-name=redis-py(5.0) lib-ver=5.0.1\\n"));
+        let long = "x".repeat(limits::CLIENT_NAME_BYTES_MAX + 1);
+        assert!(client.run(&format!("client setname {long}")).starts_with("(error) ERR Client names cannot be longer"));
+    }
+
+    #[test]
+    fn a_line_tells_all_fields_in_redis_order() {
+        let mut client = TestClient::new();
+        client.check(&[("select 3", "OK"), ("client setname x", "OK"), ("client no-evict on", "OK")]);
+        let line = describe(&client.session.client, client.session.client.connected_at + Duration::from_secs(5));
+        let expected = "id=1 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 fd=-1 name=x age=5 idle=5 flags=e db=3 sub=0 \
+                        psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
+                        omem=0 tot-mem=0 events=r cmd=NULL user=default redir=-1 resp=2 lib-name= lib-ver=\n";
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn lists_are_of_all_of_a_kind_or_of_the_ids_given() {
+        let mut client = TestClient::new();
+        let others = [client.another(), client.another()];
+        let mut ids = |line: &str| -> Vec<String> {
+            let text = client.run(line);
+            text.trim_matches('"').split("\\n").filter_map(|line| Some(line.split_once(' ')?.0.to_string())).collect()
+        };
+        assert_eq!(ids("client list"), ["id=1", "id=2", "id=3"]);
+        assert_eq!(ids("client list type NORMAL").len(), 3);
+        assert_eq!(ids("client list type pubsub").len(), 0);
+        assert_eq!(ids("client list id 3 -1 99 1"), ["id=3", "id=1"]);
+        client.check(&[
+            ("client list type", "(error) ERR syntax error"),
+            ("client list type foo", "(error) ERR Unknown client type 'foo'"),
+            ("client list id", "(error) ERR syntax error"),
+            ("client list id x", "(error) ERR Invalid client ID"),
+            ("client list foo", "(error) ERR syntax error"),
+        ]);
+        drop(others);
+    }
+
+    #[test]
+    fn killing_is_by_address_or_by_everything_that_is_given() {
+        let mut client = TestClient::new();
+        let [second, third] = [client.another(), client.another()];
+        client.check(&[
+            ("client kill 127.0.0.1:1", "(error) ERR No such client"),
+            ("client kill id 0", "(error) ERR client-id should be greater than 0"),
+            ("client kill id x", "(error) ERR client-id should be greater than 0"),
+            ("client kill id 2 type foo", "(error) ERR Unknown client type 'foo'"),
+            ("client kill id 2 skipme maybe", "(error) ERR syntax error"),
+            ("client kill id 2 addr", "(error) ERR syntax error"),
+            ("client kill id 2 user someone", "(error) ERR No such user 'someone'"),
+            ("client kill id 2 addr 127.0.0.1:50002", "(integer) 0"),
+            ("client kill id 2 type replica", "(integer) 0"),
+            ("client kill id 1", "(integer) 0"),
+        ]);
+        assert!(!second.session.client.is_killed() && !client.closed);
+        client.check(&[("client kill id 2 user default laddr 127.0.0.1:6379", "(integer) 1")]);
+        client.check(&[("client kill 127.0.0.1:50002", "OK")]);
+        assert!(second.session.client.is_killed() && third.session.client.is_killed() && !client.closed);
+        // Oneself hears about it first.
+        client.check(&[("client kill 127.0.0.1:50000", "OK")]);
+        assert!(client.closed && !client.session.client.is_killed());
+    }
+
+    #[test]
+    fn replies_are_silenced_as_long_as_was_asked() {
+        let mut client = TestClient::new();
+        for (line, reply, mode) in [
+            ("client reply skip", "", ReplyMode::SkipNext),
+            ("client reply off", "", ReplyMode::Off),
+            ("client reply skip", "", ReplyMode::Off),
+            ("client reply on", "OK", ReplyMode::On),
+            ("client reply", "(error) ERR wrong number of arguments for 'client|reply' command", ReplyMode::On),
+        ] {
+            assert_eq!((&*client.run(line), client.session.reply_mode), (reply, mode), "{line}");
+        }
+    }
+
+    #[test]
+    fn pauses_begin_and_end() {
+        let mut client = TestClient::new();
+        let server = client.session.server.clone();
+        let paused = || server.clients.paused(server.env.clock.now()).map(|pause| pause.kind);
+        client.check(&[
+            ("client pause x", "(error) ERR timeout is not an integer or out of range"),
+            ("client pause -1", "(error) ERR timeout is negative"),
+            ("client pause x read", "(error) ERR CLIENT PAUSE mode must be WRITE or ALL"),
+        ]);
+        assert_eq!(paused(), None);
+        client.check(&[("client pause 100000 write", "OK")]);
+        assert_eq!(paused(), Some(PauseKind::Write));
+        client.check(&[("client pause 9223372036854775807", "OK")]);
+        assert_eq!(paused(), Some(PauseKind::All));
+        client.check(&[("client unpause", "OK")]);
+        assert_eq!(paused(), None);
+    }
+
+    #[test]
+    fn only_who_is_blocked_can_be_unblocked() {
+        let mut client = TestClient::new();
+        let other = client.another();
+        client.check(&[
+            ("client unblock 2", "(integer) 0"),
+            ("client unblock x", "(error) ERR value is not an integer or out of range"),
+            ("client unblock 2 now", "(error) ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+        ]);
+        other.session.client.update(|facts| facts.blocked = true);
+        client.check(&[("client unblock 2 error", "(integer) 1"), ("client unblock 3", "(integer) 0")]);
+        assert_eq!(other.session.client.facts().unblocked, Some(Unblock::Error));
+    }
 }

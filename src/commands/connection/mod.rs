@@ -5,7 +5,6 @@
 
 mod client;
 
-use super::introspection;
 use super::parse::Args;
 use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session};
 use crate::config::REDIS_VERSION;
@@ -18,8 +17,7 @@ pub static COMMANDS: &[&Command] = &[&AUTH, &client::CLIENT, &ECHO, &HELLO, &PIN
 pub(super) const USER: &str = "default";
 
 /// What a connection may do before it has said who it is, at any time and in any state of the server.
-const ANYTIME: &[Flag] =
-    &[Flag::Noscript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy];
+const ANYTIME: &[Flag] = &[Flag::Noscript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy];
 
 const BASE: Command = Command { group: Group::Connection, categories: &["@connection"], ..Command::BASE };
 
@@ -201,7 +199,7 @@ OK"#,
 
 fn auth(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
     match args.len() {
-        2 if session.server.config.current().network.requirepass.is_empty() => {
+        2 if session.server.config.current().requirepass().is_empty() => {
             return Err(CommandError::custom(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
@@ -250,9 +248,7 @@ OK
 fn select(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
     let index = number::parse_i64(&args[1]).ok_or(CommandError::NotInteger)?;
     if i32::try_from(index).is_err() {
-        return Err(CommandError::custom(
-            "ERR value is out of range, value must between -2147483648 and 2147483647",
-        ));
+        return Err(CommandError::custom("ERR value is out of range, value must between -2147483648 and 2147483647"));
     }
     let count = session.server.databases.load().len();
     let db = usize::try_from(index).ok().filter(|db| *db < count).ok_or(CommandError::DbIndex)?;
@@ -305,4 +301,104 @@ fn reset(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Res
 /// A client's words, for an error that repeats them.
 pub(super) fn text(word: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(&word[..word.len().min(128)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::network_tests::TestClient;
+
+    const NO_NAME: &str = "(error) ERR Client names cannot contain spaces, newlines or special characters.";
+    const WRONG_PASSWORD: &str = "(error) WRONGPASS invalid username-password pair or user is disabled.";
+
+    #[test]
+    fn a_connection_speaks_for_itself() {
+        TestClient::new().check(&[
+            ("ping", "PONG"),
+            ("ping x", "\"x\""),
+            ("ping x y", "(error) ERR wrong number of arguments for 'ping' command"),
+            ("echo hi", "\"hi\""),
+            ("select 15", "OK"),
+            ("select 16", "(error) ERR DB index is out of range"),
+            ("select -1", "(error) ERR DB index is out of range"),
+            ("select x", "(error) ERR value is not an integer or out of range"),
+            ("select 99999999999", "(error) ERR value is out of range, value must between -2147483648 and 2147483647"),
+        ]);
+    }
+
+    #[test]
+    fn hello_does_all_that_it_says_or_nothing() {
+        let mut client = TestClient::new();
+        for (line, expected) in [
+            ("hello 2 setname x foo", "(error) ERR Syntax error in HELLO option 'foo'"),
+            ("hello 3 auth default", "(error) ERR Syntax error in HELLO option 'auth'"),
+            ("hello 3 setname", "(error) ERR Syntax error in HELLO option 'setname'"),
+            ("hello 3 setname \"a b\"", NO_NAME),
+            ("hello 3 auth someone x", WRONG_PASSWORD),
+            ("hello 4", "(error) NOPROTO unsupported protocol version"),
+            ("hello two", "(error) ERR Protocol version is not an integer or out of range"),
+        ] {
+            assert_eq!(client.run(line), expected);
+            assert_eq!((client.session.protocol, client.session.client.facts().name), Default::default());
+        }
+        assert!(client.encoded("hello 3 setname x").starts_with(b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n"));
+        assert_eq!(client.run("client getname"), "\"x\"");
+        assert!(client.encoded("hello").starts_with(b"%7\r\n"));
+        assert!(client.encoded("hello 2").starts_with(b"*14\r\n"));
+    }
+
+    #[test]
+    fn without_a_password_the_user_may_come_with_any() {
+        TestClient::new().check(&[
+            ("auth default anything", "OK"),
+            ("auth someone anything", WRONG_PASSWORD),
+            ("auth a b c", "(error) ERR syntax error"),
+            (
+                "auth anything",
+                "(error) ERR AUTH <password> called without any password configured for the default user. Are you sure \
+                 your configuration is correct?",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn with_a_password_nothing_works_before_it_is_given_and_reset_takes_it_back() {
+        let mut client = TestClient::with_config("requirepass secret");
+        client.check(&[
+            ("ping", "(error) NOAUTH Authentication required."),
+            ("auth secre", WRONG_PASSWORD),
+            ("auth secret2", WRONG_PASSWORD),
+            ("auth Default secret", WRONG_PASSWORD),
+            ("auth secret", "OK"),
+            ("ping", "PONG"),
+            ("auth wrong", WRONG_PASSWORD),
+            ("ping", "PONG"),
+            ("reset", "RESET"),
+            ("ping", "(error) NOAUTH Authentication required."),
+        ]);
+        assert!(client.run("hello 3").starts_with("(error) NOAUTH HELLO must be called"));
+        assert!(client.encoded("hello 3 auth default secret").starts_with(b"%7"));
+        assert_eq!(client.run("ping"), "PONG");
+        client.run("quit");
+        assert!(client.closed);
+    }
+
+    #[test]
+    fn reset_makes_a_connection_as_new() {
+        let mut client = TestClient::new();
+        client.check(&[("select 3", "OK"), ("client setname x", "OK"), ("client no-evict on", "OK")]);
+        client.run("hello 3");
+        client.check(&[("reset", "RESET"), ("client getname", "(nil)")]);
+        assert_eq!((client.session.db, client.session.protocol), (0, Protocol::Resp2));
+        assert!(!client.session.client.facts().no_evict);
+    }
+
+    #[test]
+    fn secrets_are_the_same_or_not() {
+        for (given, expected) in
+            [("", false), ("secre", false), ("secret", true), ("secrets", false), ("Secret", false)]
+        {
+            assert_eq!(same_secret(b"secret", given.as_bytes()), expected, "{given}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use crate::resp::{CommandArgs, ReplyBuffer};
 pub(super) struct DbIndex(i32);
 
 impl DbIndex {
+    /// Reads a number; whether there is such a database is not known before the command runs.
     pub(super) fn parse(text: &[u8]) -> Result<DbIndex> {
         let index = number::parse_i64(text).ok_or(CommandError::NotInteger)?;
         let index = i32::try_from(index).map_err(|_| {
@@ -199,7 +200,7 @@ impl Operation for SwapDb {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::testing::check;
+    use crate::commands::tests::check;
 
     #[test]
     fn flushing_takes_one_word() {

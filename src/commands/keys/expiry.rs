@@ -427,7 +427,7 @@ impl Operation for Ttl {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::testing::check;
+    use crate::commands::tests::check;
 
     #[test]
     fn conditions() {

@@ -213,7 +213,7 @@ impl Operation for Type {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::testing::{Harness, check, check_examples};
+    use crate::commands::tests::{Harness, check, check_examples};
 
     #[test]
     fn examples_run_as_they_are_written() {

@@ -183,7 +183,7 @@ fn help(_: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Nex
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::testing::check;
+    use crate::commands::tests::check;
 
     #[test]
     fn small_integers_are_shared() {

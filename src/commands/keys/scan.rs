@@ -202,7 +202,7 @@ impl Operation for RandomKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::testing::{Harness, check};
+    use crate::commands::tests::{Harness, check};
     use crate::resp::Value;
     use std::collections::BTreeSet;
 

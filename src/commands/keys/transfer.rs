@@ -226,7 +226,7 @@ impl Operation for Rename {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::testing::check;
+    use crate::commands::tests::check;
 
     #[test]
     fn a_renamed_key_takes_its_expiry_and_encoding_along() {

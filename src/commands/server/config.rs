@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{ADMIN, BASE, CONTAINER};
 use crate::commands::introspection;
 use crate::commands::{Argument, Command, CommandError, Next, Run, Session};
-use crate::config::{Directive, Meaning, Section};
+use crate::config::Directive;
 use crate::observe::set_log_level;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::storage::on_engine_thread;
@@ -99,7 +99,7 @@ fn set(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Re
 /// Whether the server looks at a directive when it starts and not again. Saying yes to it would be saying nothing.
 fn needs_restart(row: &Directive) -> bool {
     const AT_START: &[&str] = &["bind", "port", "tcp-keepalive", "network-threads", "storage-threads", "health-port"];
-    matches!(row.meaning, Meaning::Active(Section::Engine, _)) || AT_START.contains(&row.name)
+    row.name.starts_with("rocksdb.") || AT_START.contains(&row.name)
 }
 
 static RESETSTAT: Command = Command {
@@ -163,4 +163,49 @@ fn rewrite(session: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Resul
         }
         Bytes::from(answer.into_bytes())
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::network_tests::TestClient;
+
+    #[test]
+    fn directives_are_read_and_set_in_redis_words() {
+        let mut client = TestClient::new();
+        let failed =
+            |name, reason| format!("(error) ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}");
+        client.check(&[
+            ("config get TIMEOUT nosuch timeout", "1) \"TIMEOUT\"\n2) \"0\""),
+            ("config set timeout 5 maxclients 50", "OK"),
+            ("config get timeout maxclients", "1) \"timeout\"\n2) \"5\"\n3) \"maxclients\"\n4) \"50\""),
+            ("config set timeout 6 maxclients", "(error) ERR syntax error"),
+            ("config set nosuch 1", "(error) ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"),
+            ("config set timeout 1 timeout 2", &failed("timeout", "duplicate parameter")),
+            ("config set databases 4", &failed("databases", "can't set immutable config")),
+            ("config get timeout", "1) \"timeout\"\n2) \"5\""),
+            ("config resetstat", "OK"),
+        ]);
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_refused_and_nothing_with_it_is_set() {
+        let mut client = TestClient::new();
+        for line in ["config set timeout 7 port 7000", "config set rocksdb.block_cache_size 16mb timeout 7"] {
+            assert!(client.run(line).contains("it takes effect at a start only"), "{line}");
+        }
+        // What does not change need not take effect.
+        client.check(&[("config set port 6379", "OK"), ("config get timeout", "1) \"timeout\"\n2) \"0\"")]);
+    }
+
+    #[test]
+    fn the_file_is_rewritten_where_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("server.conf");
+        std::fs::write(&path, "# mine\ntimeout 3\n").unwrap();
+        let mut client = TestClient::with_file(&path);
+        client.check(&[("config set timeout 9", "OK"), ("config rewrite", "OK")]);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "# mine\ntimeout 9\n");
+        drop(directory);
+        assert!(client.run("config rewrite").starts_with("(error) ERR Rewriting config file: "));
+    }
 }

@@ -27,11 +27,7 @@ pub static INFO: Command = Command {
     history: &[("7.0.0", "Added support for taking multiple section arguments.")],
     arguments: &[Argument::string("section").optional().multiple()],
     examples: r#"> INFO
-...
-> INFO cluster"# Cluster\r\ncluster_enabled:0\r\n"
-        > INFO nosuchsection
-        ""
-    "#,
+..."#,
     run: Run::Server(info),
     ..BASE
 };
@@ -58,7 +54,12 @@ const SECTIONS: &[Section] = &[
     Section { name: "commandstats", title: "Commandstats", by_default: false, write: command_stats },
     Section { name: "errorstats", title: "Errorstats", by_default: true, write: error_stats },
     Section { name: "latencystats", title: "Latencystats", by_default: false, write: latency_stats },
-    Section { name: "cluster", title: "Cluster", by_default: true, write: |_, fields| fields.put("cluster_enabled", 0) },
+    Section {
+        name: "cluster",
+        title: "Cluster",
+        by_default: true,
+        write: |_, fields| fields.put("cluster_enabled", 0),
+    },
     Section { name: "keyspace", title: "Keyspace", by_default: true, write: keyspace },
     Section { name: "runtimes", title: "Runtimes", by_default: true, write: runtimes },
     Section { name: "channel", title: "Channel", by_default: true, write: channel },
@@ -193,7 +194,8 @@ fn memory(_: &Server, fields: &mut Fields) {
 /// acknowledged write is in it, so no change waits for a save, and `rdb_last_save_time` is the moment up to which it
 /// is synced too. `aof_last_write_status` tells whether writes get through.
 fn persistence(server: &Server, fields: &mut Fields) {
-    let errors = server.storage_state.load().as_ref().map_or(0, |state| state.engine_statistics.load().background_errors);
+    let errors =
+        server.storage_state.load().as_ref().map_or(0, |state| state.engine_statistics.load().background_errors);
     let write_status = if errors > 0 { "err" } else { "ok" };
     fields.put_zeros(&[
         "loading",
@@ -397,6 +399,63 @@ fn storage(server: &Server, fields: &mut Fields) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::network_tests::TestClient;
+
+    /// The titles of the sections that `line` shows.
+    fn titles(client: &mut TestClient, line: &str) -> Vec<String> {
+        let text = client.run(line);
+        text.trim_matches('"').split("\\r\\n").filter_map(|line| Some(line.strip_prefix("# ")?.to_string())).collect()
+    }
+
+    #[test]
+    fn sections_are_chosen_by_name_or_together() {
+        let mut client = TestClient::new();
+        let all: Vec<&str> = SECTIONS.iter().map(|section| section.title).collect();
+        let default: Vec<&str> =
+            all.iter().copied().filter(|title| !["Commandstats", "Latencystats"].contains(title)).collect();
+        for (line, expected) in [
+            ("info", &default[..]),
+            ("info default", &default),
+            ("info all", &all),
+            ("info everything", &all),
+            ("info KEYSPACE cluster keyspace", &["Cluster", "Keyspace"]),
+            ("info nosuch", &[]),
+            ("info nosuch module_list", &["Modules"]),
+        ] {
+            assert_eq!(titles(&mut client, line), expected, "{line}");
+        }
+        client.check(&[("info cluster", "\"# Cluster\\r\\ncluster_enabled:0\\r\\n\"")]);
+    }
+
+    #[test]
+    fn fields_are_one_to_a_line_each_once_and_true() {
+        let mut client = TestClient::new();
+        let server = client.session.server.clone();
+        server.stats.commands.of("client", "id").record(Duration::from_micros(3), false);
+        server.stats.count_error("WRONGTYPE x");
+        let text = report(&server, &["all".into()]);
+        let mut names = std::collections::BTreeSet::new();
+        for line in text.split("\r\n").filter(|line| !line.is_empty() && !line.starts_with("# ")) {
+            let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no field: {line}"));
+            assert!(names.insert(name), "{name} twice");
+            assert!(!name.contains(' ') && value.trim() == value, "{line}");
+        }
+        for line in [
+            "redis_version:7.0.15",
+            "connected_clients:1",
+            "maxclients:10000",
+            "cmdstat_client|id:calls=1,usec=3,usec_per_call=3.00,rejected_calls=0,failed_calls=0",
+            "errorstat_WRONGTYPE:count=1",
+            "latency_percentiles_usec_client|id:p50=3.071,p99=3.071,p99.9=3.071",
+            "storage_runtime:down",
+            "channel_capacity:16384",
+        ] {
+            assert!(text.contains(&format!("\r\n{line}\r\n")), "{line}\n{text}");
+        }
+        assert!(client.encoded("info").starts_with(b"$"));
+        client.run("hello 3");
+        assert!(client.encoded("info").starts_with(b"="));
+    }
 
     #[test]
     fn sizes_for_people_are_rounded_as_redis_rounds_them() {

@@ -262,6 +262,58 @@ fn write_histogram(counters: &CommandCounters, reply: &mut ReplyBuffer) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::network_tests::TestClient;
+    use std::time::Duration;
+
+    #[test]
+    fn spikes_are_told_by_event() {
+        let mut client = TestClient::new();
+        client.check(&[
+            ("latency latest", "(empty array)"),
+            ("latency history command", "(empty array)"),
+            ("latency graph command", "(error) ERR No samples available for event 'command'"),
+        ]);
+        assert!(client.run("latency doctor").contains("CONFIG SET latency-monitor-threshold"));
+        client.check(&[("config set latency-monitor-threshold 5", "OK")]);
+        assert!(client.run("latency doctor").contains("Nothing took 5 ms"));
+        for (unix_s, ms) in [(100, 7), (100, 9), (104, 5)] {
+            client.session.server.stats.latency.record("command", ms, unix_s);
+        }
+        client.check(&[
+            ("latency latest", "1) 1) \"command\"\n   2) (integer) 104\n   3) (integer) 5\n   4) (integer) 9"),
+            (
+                "latency history COMMAND",
+                "1) 1) (integer) 100\n   2) (integer) 9\n2) 1) (integer) 104\n   2) (integer) 5",
+            ),
+        ]);
+        assert!(client.run("latency doctor").contains("command: 2 seconds with a spike within 4 s, 7 ms on average"));
+        assert!(
+            client.run("latency graph command").starts_with("\"command - high 9 ms, low 5 ms (all time high 9 ms)")
+        );
+        client.check(&[("latency reset nosuch", "(integer) 0"), ("latency reset command", "(integer) 1")]);
+    }
+
+    #[test]
+    fn histograms_are_of_what_was_called() {
+        let mut client = TestClient::new();
+        let record = |container, name, us| {
+            let counters = client.session.server.stats.commands.of(container, name);
+            counters.record(Duration::from_micros(us), false);
+        };
+        record("", "get", 3);
+        record("", "get", 30);
+        record("client", "id", 1);
+        let row = |name: &str, calls: u32, rows: &str| {
+            format!("\"{name}\"\n2) 1) \"calls\"\n   2) (integer) {calls}\n   3) \"histogram_usec\"\n   4) {rows}")
+        };
+        let id = row("client|id", 1, "1) (integer) 1\n      2) (integer) 1");
+        let get = "1) (integer) 4\n      2) (integer) 1\n      3) (integer) 33\n      4) (integer) 2";
+        client.check(&[
+            ("latency histogram GET set", &format!("1) {}", row("get", 2, get))),
+            ("latency histogram client", &format!("1) {id}")),
+            ("latency histogram set", "(empty array)"),
+        ]);
+    }
 
     #[test]
     fn graphs_look_as_redis_draws_them() {

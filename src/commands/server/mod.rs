@@ -300,3 +300,88 @@ static READWRITE: Command = Command {
 fn no_cluster(_: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Result<Next, CommandError> {
     Err(CommandError::custom("ERR This instance has cluster support disabled"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::network_tests::TestClient;
+
+    #[test]
+    fn shutdown_is_asked_for_in_words_that_go_together() {
+        let mut client = TestClient::new();
+        for line in ["shutdown later", "shutdown save nosave", "shutdown abort now", "shutdown abort save"] {
+            assert_eq!(client.run(line), "(error) ERR syntax error", "{line}");
+        }
+        client.check(&[("shutdown abort", "(error) ERR No shutdown in progress.")]);
+        assert!(!client.session.server.shutdown.is_requested());
+        client.check(&[("shutdown nosave now force", "")]);
+        assert!(client.closed && client.session.server.shutdown.is_requested());
+    }
+
+    #[test]
+    fn debug_sleep_delays_who_asked() {
+        let mut client = TestClient::new();
+        let started = client.session.server.env.clock.now();
+        client.check(&[
+            ("debug sleep 0.02", "OK"),
+            ("debug sleep -1", "OK"),
+            ("debug sleep x", "(error) ERR value is not a valid float"),
+            ("debug sleep 1e300", "(error) ERR value is not a valid float"),
+        ]);
+        assert!(client.session.server.env.clock.now() - started >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn there_is_no_cluster() {
+        const NONE: &str = "(error) ERR This instance has cluster support disabled";
+        TestClient::new().check(&[
+            ("cluster info", NONE),
+            ("cluster nodes", NONE),
+            ("asking", NONE),
+            ("readonly", NONE),
+            ("readwrite", NONE),
+            ("cluster", "(error) ERR wrong number of arguments for 'cluster' command"),
+        ]);
+    }
+
+    #[test]
+    fn what_is_slow_is_logged_and_can_be_read() {
+        let mut client = TestClient::new();
+        let server = client.session.server.clone();
+        let args = CommandArgs::from_parts(&["get", "k"]);
+        for took_us in [15, 70_000] {
+            let took = Duration::from_micros(took_us);
+            server.stats.slowlog.record(&args, |_| false, &client.session.client, took, 1_700_000_000, 128);
+        }
+        client.check(&[
+            ("slowlog len", "(integer) 2"),
+            (
+                "slowlog get 1",
+                "1) 1) (integer) 1\n   2) (integer) 1700000000\n   3) (integer) 70000\n   4) 1) \"get\"\n      2) \"k\"\n   \
+                 5) \"127.0.0.1:50000\"\n   6) \"\"",
+            ),
+            ("slowlog get x", "(error) ERR count should be greater than or equal to -1"),
+            ("slowlog get -2", "(error) ERR count should be greater than or equal to -1"),
+            (
+                "slowlog get 1 2",
+                "(error) ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.",
+            ),
+            ("slowlog reset", "OK"),
+            ("slowlog get -1", "(empty array)"),
+        ]);
+    }
+
+    #[test]
+    fn the_one_user_may_do_everything() {
+        TestClient::new().check(&[
+            ("acl whoami", "\"default\""),
+            ("acl users", "1) \"default\""),
+            ("acl list", "1) \"user default on nopass ~* &* +@all\""),
+            ("acl cat nosuch", "(error) ERR Unknown category 'nosuch'"),
+        ]);
+        let mut client = TestClient::with_config("requirepass secret");
+        client.run("auth secret");
+        client.check(&[("acl list", "1) \"user default on #(redacted) ~* &* +@all\"")]);
+        assert!(client.run("acl cat dangerous").contains("\"client|kill\""));
+    }
+}

@@ -145,7 +145,7 @@ impl Operation for IncrementFloat {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::testing::check;
+    use crate::commands::tests::check;
 
     #[test]
     fn integers_stay_within_their_range() {

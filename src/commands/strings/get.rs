@@ -8,7 +8,6 @@ use crate::commands::keys::expiry::{Due, TimeOption, expire_at};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, ArgumentKind, Command, CommandError, Flag, KeySpec, Operation, Run};
 use crate::keyspace::{Keyspace, Type};
-
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 pub(super) static GET: Command = Command {
@@ -196,12 +195,11 @@ impl Getex {
                 return Err(CommandError::Syntax);
             }
         }
-        let change = match time.due("getex") {
-            Ok(Some(due)) => Ok(ExpiryChange::At(due)),
-            Ok(None) if persist => Ok(ExpiryChange::Persist),
-            Ok(None) => Ok(ExpiryChange::Nothing),
-            Err(error) => Err(error),
-        };
+        let change = time.due("getex").map(|due| match due {
+            Some(due) => ExpiryChange::At(due),
+            None if persist => ExpiryChange::Persist,
+            None => ExpiryChange::Nothing,
+        });
         Ok(Box::new(Getex { key, change }))
     }
 }
@@ -226,7 +224,7 @@ impl Operation for Getex {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::testing::check;
+    use crate::commands::tests::check;
 
     #[test]
     fn values_of_other_types_and_missing_ones() {

@@ -115,12 +115,9 @@ impl Operation for Lcs {
             return Ok(());
         }
         let (len, stretches) = common_stretches(&a, &b);
-        if options.idx {
-            reply_stretches(reply, len, &stretches, options);
-        } else {
-            let text: Vec<u8> =
-                stretches.iter().rev().flat_map(|stretch| &a[stretch.a..stretch.a + stretch.len]).copied().collect();
-            reply.bulk(&text);
+        match options.idx {
+            true => reply_stretches(reply, len, &stretches, options),
+            false => reply.bulk(&text_of(&stretches, &a)),
         }
         Ok(())
     }
@@ -128,6 +125,11 @@ impl Operation for Lcs {
     fn is_long(&self) -> bool {
         true
     }
+}
+
+/// The subsequence itself, which is in `a` as in `b`.
+fn text_of(stretches: &[Stretch], a: &[u8]) -> Vec<u8> {
+    stretches.iter().rev().flat_map(|stretch| &a[stretch.a..][..stretch.len]).copied().collect()
 }
 
 fn reply_stretches(reply: &mut ReplyBuffer, len: usize, stretches: &[Stretch], options: Options) {
@@ -158,10 +160,8 @@ fn check_table_size(a_len: usize, b_len: usize, bytes_max: usize) -> Result<()> 
     }
 }
 
-/// Bytes that the subsequence takes from both values without a gap.
-#[derive(Debug, PartialEq)]
+/// What the subsequence takes from both values without a gap: where it begins in either, and its bytes.
 struct Stretch {
-    /// Where it begins in either value.
     a: usize,
     b: usize,
     len: usize,
@@ -218,7 +218,7 @@ impl Bits {
     }
 
     fn push(&mut self, bit: bool) {
-        if self.len % 64 == 0 {
+        if self.len.is_multiple_of(64) {
             self.words.push(0);
         }
         self.words[self.len / 64] |= u64::from(bit) << (self.len % 64);
@@ -233,7 +233,7 @@ impl Bits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::testing::check;
+    use crate::commands::tests::check;
     use proptest::prelude::*;
 
     /// As Redis does it: the whole table, and a walk back through it byte by byte.
@@ -267,9 +267,8 @@ mod tests {
             let expected = by_the_whole_table(a, b);
             let (len, stretches) = common_stretches(a, b);
             prop_assert_eq!(len, expected.len());
-            let in_a: Vec<u8> = stretches.iter().rev().flat_map(|stretch| &a[stretch.a..][..stretch.len]).copied().collect();
             let in_b: Vec<u8> = stretches.iter().rev().flat_map(|stretch| &b[stretch.b..][..stretch.len]).copied().collect();
-            prop_assert_eq!(&in_a, &expected);
+            prop_assert_eq!(&text_of(&stretches, a), &expected);
             prop_assert_eq!(&in_b, &expected);
         }
     }

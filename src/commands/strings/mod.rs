@@ -53,7 +53,7 @@ fn reply_value(reply: &mut ReplyBuffer, record: Option<&Record>) {
 mod tests {
     use bytes::Bytes;
 
-    use crate::commands::testing::{Harness, check_examples};
+    use crate::commands::tests::{Harness, check_examples};
     use crate::keyspace::{Record, Type};
 
     #[test]

@@ -205,7 +205,7 @@ impl Operation for Strlen {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::testing::check;
+    use crate::commands::tests::check;
 
     #[test]
     fn values_grow_where_they_are_written() {

@@ -276,7 +276,7 @@ struct Mset {
 impl Mset {
     fn parse(args: &CommandArgs, command: &str, only_if_none_exists: bool) -> Result<Box<dyn Operation>> {
         let mut args = Args::new(args);
-        if args.remaining() % 2 != 0 {
+        if !args.remaining().is_multiple_of(2) {
             return Err(CommandError::Arity(command.to_string()));
         }
         let mut pairs = Vec::with_capacity(args.remaining() / 2);
@@ -311,7 +311,7 @@ impl Operation for Mset {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::testing::check;
+    use crate::commands::tests::check;
 
     #[test]
     fn set_with_conditions() {
