@@ -63,8 +63,6 @@ pub const THREAD_RESTART_PAUSE: Duration = Duration::from_millis(100);
 pub const STORAGE_START_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a stop looks whether the clients are gone.
 pub const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// How long a runtime may take to end once everything in it was told to.
-pub const DOMAIN_STOP_GRACE: Duration = Duration::from_secs(1);
 /// How long to wait after an accept error (out of file descriptors, mostly) before the next try.
 pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 

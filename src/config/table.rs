@@ -62,6 +62,12 @@ fn half_of_cores(machine: &Machine) -> Value {
     Value::Integer((machine.cores as i64 / 2).clamp(1, 64))
 }
 
+/// One reader answers from memory, the others wait for the disk: with fewer than two of them, one cold read would hold
+/// up the next.
+fn readers(machine: &Machine) -> Value {
+    Value::Integer((machine.cores as i64 / 2).clamp(3, 64))
+}
+
 /// A third of memory: the rest is for memtables, buffers and the operating system's own cache of compressed blocks.
 fn third_of_memory(machine: &Machine) -> Value {
     Value::Memory((machine.memory_bytes / 3).clamp(8 * MB, 64 * GB))
@@ -207,7 +213,7 @@ pub static DIRECTIVES: &[Directive] = &[
     active(RUNTIMES, "network-threads", THREADS, "auto", |c, v| c.runtime.network_threads = v.number(),
         "Threads that serve sockets; auto is half of the cores.").auto(half_of_cores),
     active(RUNTIMES, "storage-threads", THREADS, "auto", |c, v| c.runtime.storage_threads = v.number(),
-        "Threads that read data, beside the one that writes; auto is half of the cores.").auto(half_of_cores),
+        "Threads that read data, beside the one that writes; auto is half of the cores, at least 3.").auto(readers),
     active(RUNTIMES, "channel-capacity", integer(16, 1 << 20), "16384", |c, v| c.runtime.channel_capacity = v.number(),
         "Requests that may wait for storage. A connection has one at a time, so this many can be served before \
          others wait their turn.").fixed(),

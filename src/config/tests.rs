@@ -203,7 +203,7 @@ fn defaults_fit_the_machine() {
         (Machine { cores: 128, memory_bytes: 1 << 40 }, 64, 64 << 30, 256 << 20, 16, 20, 40, Compression::Zstd),
     ] {
         let Config { runtime, storage, .. } = config(machine);
-        assert_eq!((runtime.network_threads, runtime.storage_threads), (threads, threads), "{machine:?}");
+        assert_eq!((runtime.network_threads, runtime.storage_threads), (threads, threads.max(3)), "{machine:?}");
         let rocksdb = storage.rocksdb;
         assert_eq!((rocksdb.block_cache_size, rocksdb.write_buffer_size), (cache, memtable), "{machine:?}");
         assert_eq!(rocksdb.max_background_jobs, jobs, "{machine:?}");

@@ -140,9 +140,10 @@ impl Domain for TokioDomain {
         Ok(())
     }
 
-    fn shutdown(&self, grace: Duration) {
+    fn shutdown(&self) {
         if let Some(runtime) = self.runtime.lock().take() {
-            runtime.shutdown_timeout(grace);
+            // Not waited for: whoever calls this may be a task itself.
+            runtime.shutdown_background();
         }
     }
 }

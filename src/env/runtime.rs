@@ -7,7 +7,6 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -38,8 +37,9 @@ pub trait Domain: Send + Sync {
     /// [`spawn_engine_thread`].
     fn spawn_engine_body(&self, name: String, body: BoxFuture<'static, ()>) -> io::Result<()>;
 
-    /// Stops the domain: its tasks are dropped at their next await; engine threads get `grace` to end.
-    fn shutdown(&self, grace: Duration);
+    /// Stops the domain: its tasks are dropped at their next await. Does not wait, and does not end engine threads: they
+    /// are told to end before.
+    fn shutdown(&self);
 }
 
 /// How a task ended.

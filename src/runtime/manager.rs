@@ -173,8 +173,8 @@ impl RuntimeManager {
                 Err(error) => tracing::error!(%error, "storage could not be closed"),
             }
         }
-        self.network_domain.shutdown(limits::DOMAIN_STOP_GRACE);
-        self.storage_domain.shutdown(limits::DOMAIN_STOP_GRACE);
+        self.network_domain.shutdown();
+        self.storage_domain.shutdown();
     }
 
     /// Waits up to `grace` for the connections to answer what they have read, and end.
