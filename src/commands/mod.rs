@@ -7,7 +7,7 @@
 
 pub mod context;
 pub mod parse;
-pub mod record;
+pub mod secrets;
 pub mod spec;
 pub mod table;
 

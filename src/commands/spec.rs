@@ -25,6 +25,8 @@ pub struct Command {
     /// Command tips (`nondeterministic_output` …).
     pub tips: &'static [&'static str],
     pub keys: &'static [KeySpec],
+    /// COMMAND DOCS' flags beyond `deprecated`, which the next field implies.
+    pub doc_flags: &'static [&'static str],
     /// (version since when it is, what to use instead)
     pub deprecated: Option<(&'static str, &'static str)>,
     /// (version, what changed)
@@ -51,6 +53,7 @@ impl Command {
         categories: &[],
         tips: &[],
         keys: &[],
+        doc_flags: &[],
         deprecated: None,
         history: &[],
         arguments: &[],

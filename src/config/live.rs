@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
 use super::directive::{Change, Directive};
@@ -42,8 +42,9 @@ impl LiveConfig {
     }
 
     /// The configuration as of now. Whoever needs two values that belong together takes them from one of these.
-    pub fn current(&self) -> Arc<Config> {
-        self.current.load_full()
+    /// Asked several times a request, so it lends rather than counts a reference; keep it for a moment only.
+    pub fn current(&self) -> Guard<Arc<Config>> {
+        self.current.load()
     }
 
     /// CONFIG GET: names and values that match, each once, in the order of the patterns and within one of the table.

@@ -12,6 +12,14 @@ pub fn mark_engine_thread() {
     MAY_BLOCK.with(|mark| mark.set(true));
 }
 
+/// Runs `body` on the calling thread as if it were an engine thread. For the simulation, where one thread is everyone.
+pub fn as_engine_thread<T>(body: impl FnOnce() -> T) -> T {
+    let outside = MAY_BLOCK.replace(true);
+    let result = body();
+    MAY_BLOCK.set(outside);
+    result
+}
+
 /// Panics on a thread that [`mark_engine_thread`] has not marked.
 #[track_caller]
 pub fn assert_engine_thread() {

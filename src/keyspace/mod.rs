@@ -176,7 +176,7 @@ impl<'v> Keyspace<'v> {
         typed(self.get(user_key)?, kind)
     }
 
-    /// Looks a key up without counting: for EXISTS-like checks in between, TYPE, TTL and the like.
+    /// Looks a key up without counting a hit or a miss: where Redis does not either.
     pub fn peek(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
         let db = self.physical();
         Ok(self.stored(&meta::key(db, user_key))?.filter(|record| !record.is_expired(self.now_ms)))
@@ -221,7 +221,7 @@ impl<'v> Keyspace<'v> {
     }
 
     /// Stores `record` under the entry's key, keeping the expiry index and the counters true. A record that is expired
-    /// already removes the key instead, as Redis does.
+    /// already is stored all the same, as in Redis: the next look at it, or the writer's housekeeping, removes it.
     pub fn put(&mut self, entry: &mut Entry, record: Record) -> Result<()> {
         let before = entry.record.as_ref();
         let (old_due, new_due) = (before.and_then(|record| record.expire_ms), record.expire_ms);

@@ -62,6 +62,12 @@ impl Batch {
     }
 }
 
+/// What a client called last, for CLIENT LIST.
+struct Called {
+    name: &'static str,
+    container: Option<&'static str>,
+}
+
 /// A submitted pipeline, kept to answer in its place if storage does not.
 #[derive(Clone)]
 struct Submission {
@@ -185,20 +191,33 @@ impl Connection {
 
     /// Decodes commands into the batch, as far as there is room. Returns whether it decoded any.
     fn decode(&mut self) -> bool {
-        let mut decoded = false;
+        if !self.may_decode() {
+            return false;
+        }
+        let mut limits = self.decode_limits();
+        let mut commands = 0;
+        let mut last = None;
         while self.may_decode() {
-            let limits = self.decode_limits();
+            limits.authenticated = self.session.authenticated;
             match self.decoder.decode(&mut self.input, &limits) {
-                Ok(Some(args)) => self.take(args),
+                Ok(Some(args)) => {
+                    commands += 1;
+                    last = self.take(args).or(last);
+                }
                 Ok(None) => break,
                 Err(error) => {
                     self.reply_error(&CommandError::custom(format!("ERR {error}")));
                     self.closing = true;
+                    return true;
                 }
             }
-            decoded = true;
         }
-        decoded
+        self.session.server.stats.commands_processed.add(commands);
+        self.session.client.commands.fetch_add(commands, Ordering::Relaxed);
+        if let Some(call) = last {
+            self.publish_last_command(&call);
+        }
+        commands > 0
     }
 
     fn may_decode(&self) -> bool {
@@ -221,19 +240,21 @@ impl Connection {
         }
     }
 
-    /// Sends one command where it belongs.
-    fn take(&mut self, args: CommandArgs) {
-        self.session.server.stats.commands_processed.add(1);
-        self.session.client.commands.fetch_add(1, Ordering::Relaxed);
+    /// Sends one command where it belongs. Returns which one it was, unless it was refused.
+    fn take(&mut self, args: CommandArgs) -> Option<Called> {
         let call = match self.session.server.commands.resolve(&args) {
             Ok(call) => call,
-            Err(error) => return self.finish_command(Err(error)),
+            Err(error) => {
+                self.finish_command(Err(error));
+                return None;
+            }
         };
         if !self.session.authenticated && !call.command.has(Flag::NoAuth) {
             call.counters.rejected.add(1);
-            return self.finish_command(Err(CommandError::NoAuth));
+            self.finish_command(Err(CommandError::NoAuth));
+            return None;
         }
-        self.note_last_command(&call);
+        let called = Called { name: call.command.name, container: call.container.map(|container| container.name) };
         match call.command.run {
             Run::Storage(parse) => match parse(&args) {
                 Ok(operation) => self.push_run(call, operation, args),
@@ -243,16 +264,21 @@ impl Connection {
                 }
             },
             Run::Session(handler) => self.handle(&call, handler, &args),
-            Run::Server(handler) => self.held = Some((call, handler, args)),
+            // It may look at the client list, so its own entry there is brought up to date first.
+            Run::Server(handler) => {
+                self.publish_last_command(&called);
+                self.held = Some((call, handler, args));
+            }
             Run::Container => self.finish_command(Err(CommandError::Arity(call.full_name()))),
         }
+        Some(called)
     }
 
-    fn note_last_command(&self, call: &Call) {
+    fn publish_last_command(&self, called: &Called) {
         let (db, protocol) = (self.session.db, self.session.protocol);
         self.session.client.update(|facts| {
-            facts.last_command = Some(call.command.name);
-            facts.last_container = call.container.map(|container| container.name);
+            facts.last_command = Some(called.name);
+            facts.last_container = called.container;
             (facts.db, facts.protocol) = (db, protocol);
         });
     }

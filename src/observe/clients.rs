@@ -248,8 +248,7 @@ mod tests {
     #[test]
     fn ids_grow_and_the_list_is_in_their_order() {
         let clients = Clients::default();
-        let ids: Vec<u64> =
-            (0..3).map(|_| clients.connect("a".into(), "b".into(), Duration::ZERO).id).collect();
+        let ids: Vec<u64> = (0..3).map(|_| clients.connect("a".into(), "b".into(), Duration::ZERO).id).collect();
         clients.disconnect(ids[1]);
         assert_eq!(clients.all().iter().map(|client| client.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
     }

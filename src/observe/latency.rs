@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use parking_lot::Mutex;
 
-/// Seconds with a spike that an event remembers, as in Redis.
-const SAMPLES_MAX: usize = 160;
+use crate::limits::LATENCY_SAMPLES_MAX;
 
 /// The spikes of all events. The names are static: a command's speed class, a background task.
 #[derive(Debug, Default)]
@@ -32,7 +31,7 @@ impl LatencyMonitor {
             Some((second, worst)) if *second == unix_s => *worst = ms.max(*worst),
             _ => samples.push_back((unix_s, ms)),
         }
-        if samples.len() > SAMPLES_MAX {
+        if samples.len() > LATENCY_SAMPLES_MAX {
             samples.pop_front();
         }
     }

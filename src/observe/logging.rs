@@ -8,9 +8,9 @@ use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,9 +21,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use crate::config::{Config, LogLevel};
-
-/// Lines that may wait to be written.
-const QUEUE_LINES_MAX: usize = 8192;
+use crate::limits::LOG_LINES_WAITING_MAX;
 
 /// The running log. Dropping it writes out what waits.
 #[derive(Debug)]
@@ -47,17 +45,6 @@ fn change_level(current: &AtomicU8, level: LogLevel) {
     current.store(level as u8, Ordering::Relaxed);
     // Every call site remembers whether it is enabled, and has to be asked again.
     tracing::callsite::rebuild_interest_cache();
-}
-
-impl LogHandle {
-    /// Returns once everything logged so far is written: before the process ends by other means than returning.
-    pub fn flush(&self) {
-        let (written, wait) = channel();
-        if self.queue.send(Entry::Flush(written)).is_ok() {
-            // An error means that the writer is gone, and everything written.
-            let _ = wait.recv();
-        }
-    }
 }
 
 impl Drop for LogHandle {
@@ -91,7 +78,7 @@ pub fn start_logging(config: &Config) -> io::Result<LogHandle> {
 fn pipeline(level: LogLevel, file: Option<PathBuf>) -> io::Result<(RedisLines, LogHandle)> {
     let level = Arc::new(AtomicU8::new(level as u8));
     let dropped = Arc::new(AtomicU64::new(0));
-    let (queue, entries) = sync_channel(QUEUE_LINES_MAX);
+    let (queue, entries) = sync_channel(LOG_LINES_WAITING_MAX);
     let layer = RedisLines { level, queue: queue.clone(), dropped: dropped.clone() };
     let writer =
         std::thread::Builder::new().name("log".into()).spawn(move || write_entries(&entries, file, &dropped))?;
@@ -100,7 +87,6 @@ fn pipeline(level: LogLevel, file: Option<PathBuf>) -> io::Result<(RedisLines, L
 
 enum Entry {
     Line(String),
-    Flush(Sender<()>),
     Stop,
 }
 
@@ -155,8 +141,7 @@ fn room(target: &str) -> Option<&str> {
 
 /// `15085:M 24 Nov 2026 05:13:01.371 * Ready to accept connections port=6379`, the date in UTC.
 fn line(unix_time: Duration, level: Level, text: &Text) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = unix_time.as_secs();
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
@@ -167,7 +152,9 @@ fn line(unix_time: Duration, level: Level, text: &Text) -> String {
     };
     let (process, millis, month) = (std::process::id(), unix_time.subsec_millis(), MONTHS[month as usize - 1]);
     let Text { message, fields } = text;
-    format!("{process}:M {day:02} {month} {year} {hour:02}:{minute:02}:{second:02}.{millis:03} {mark} {message}{fields}\n")
+    format!(
+        "{process}:M {day:02} {month} {year} {hour:02}:{minute:02}:{second:02}.{millis:03} {mark} {message}{fields}\n"
+    )
 }
 
 /// The year, month and day of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms"):
@@ -225,11 +212,10 @@ fn printable(character: char) -> impl Iterator<Item = char> {
 fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &AtomicU64) {
     let mut stop = false;
     while !stop && let Ok(first) = entries.recv() {
-        let (mut lines, mut flushed) = (String::new(), Vec::new());
-        for entry in std::iter::once(first).chain(entries.try_iter().take(QUEUE_LINES_MAX)) {
+        let mut lines = String::new();
+        for entry in std::iter::once(first).chain(entries.try_iter().take(LOG_LINES_WAITING_MAX)) {
             match entry {
                 Entry::Line(line) => lines.push_str(&line),
-                Entry::Flush(written) => flushed.push(written),
                 Entry::Stop => stop = true,
             }
         }
@@ -246,10 +232,6 @@ fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &Ato
             // A full disk should not silence its own report; if this fails too there is nobody left to tell.
             let _ = io::stderr().write_all(lines.as_bytes());
         }
-        for waiting in flushed {
-            // Whoever waited may have given up.
-            let _ = waiting.send(());
-        }
     }
 }
 
@@ -265,12 +247,12 @@ mod tests {
     use tracing_subscriber::registry;
 
     /// What is in `file` after `events` were logged at `level`, without the process and the date of each line.
-    fn logged(level: LogLevel, events: impl FnOnce(&LogHandle, &AtomicU8, &Path)) -> String {
+    fn logged(level: LogLevel, events: impl FnOnce(&AtomicU8, &Path)) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("server.log");
         let (layer, handle) = pipeline(level, Some(path.clone())).unwrap();
         let current = layer.level.clone();
-        tracing::subscriber::with_default(registry().with(layer), || events(&handle, &current, &path));
+        tracing::subscriber::with_default(registry().with(layer), || events(&current, &path));
         drop(handle);
         let text = std::fs::read_to_string(&path).unwrap();
         text.lines().map(|line| line.splitn(6, ' ').last().unwrap().to_string() + "\n").collect()
@@ -293,7 +275,7 @@ mod tests {
 
     #[test]
     fn fields_follow_the_message_and_nothing_breaks_a_line() {
-        let text = logged(LogLevel::Debug, |_, _, _| {
+        let text = logged(LogLevel::Debug, |_, _| {
             tracing::info!(request = %"01-ab", client = 7, "served");
             tracing::debug!(error = "no\nspace", empty = "", "two\nlines");
             tracing::warn!(target: "bulkhead::storage::writer", "stalled");
@@ -308,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_level_changes_while_the_server_runs() {
-        let text = logged(LogLevel::Warning, |_, level, _| {
+        let text = logged(LogLevel::Warning, |level, _| {
             let say = |word| tracing::info!("{word}");
             say("unheard");
             change_level(level, LogLevel::Notice);
@@ -320,14 +302,13 @@ mod tests {
 
     #[test]
     fn a_file_that_was_rotated_away_is_created_again() {
-        let text = logged(LogLevel::Notice, |log, _, path| {
+        let text = logged(LogLevel::Notice, |_, path| {
             tracing::info!("before");
-            log.flush();
-            let rotated = path.with_extension("1");
-            std::fs::rename(path, &rotated).unwrap();
+            while !std::fs::read_to_string(path).is_ok_and(|text| text.ends_with("* before\n")) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::fs::rename(path, path.with_extension("1")).unwrap();
             tracing::info!("after");
-            log.flush();
-            assert!(std::fs::read_to_string(rotated).unwrap().ends_with("* before\n"));
         });
         assert_eq!(text, "* after\n");
     }

@@ -18,4 +18,4 @@ pub use logging::{LogHandle, set_log_level, start_logging};
 pub use process::{ProcessUsage, kernel_release, machine_memory_bytes};
 pub use sampler::{Rate, SAMPLE_INTERVAL, Sampler};
 pub use slowlog::{SlowCommand, SlowLog};
-pub use stats::{CommandCounters, CommandStats, Counter, ServerStats};
+pub use stats::{CommandCounters, CommandStats, Counter, Ran, ServerStats};

@@ -11,11 +11,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::Client;
+use crate::limits::{SLOWLOG_ARGUMENT_BYTES_MAX, SLOWLOG_ARGUMENTS_MAX};
 use crate::resp::CommandArgs;
-
-/// Arguments of one entry, and bytes of one argument; a note says how much was cut (Redis: `SLOWLOG_ENTRY_MAX_*`).
-const ARGUMENTS_MAX: usize = 32;
-const ARGUMENT_BYTES_MAX: usize = 128;
 
 /// The log of slow commands.
 #[derive(Debug, Default)]
@@ -90,8 +87,8 @@ impl SlowLog {
 
 /// The arguments as an entry shows them.
 fn shown(args: &CommandArgs, is_secret: impl Fn(usize) -> bool) -> Vec<Bytes> {
-    let whole = if args.len() > ARGUMENTS_MAX { ARGUMENTS_MAX - 1 } else { args.len() };
-    let show = |(index, arg): (usize, &[u8])| match arg.split_at_checked(ARGUMENT_BYTES_MAX) {
+    let whole = if args.len() > SLOWLOG_ARGUMENTS_MAX { SLOWLOG_ARGUMENTS_MAX - 1 } else { args.len() };
+    let show = |(index, arg): (usize, &[u8])| match arg.split_at_checked(SLOWLOG_ARGUMENT_BYTES_MAX) {
         _ if is_secret(index) => Bytes::from_static(b"(redacted)"),
         Some((kept, cut)) if !cut.is_empty() => {
             Bytes::from([kept, format!("... ({} more bytes)", cut.len()).as_bytes()].concat())
@@ -142,7 +139,10 @@ mod tests {
         let shown = shown(&CommandArgs::from_parts(&args), |index| index == 4);
         assert_eq!(shown.len(), 32);
         assert_eq!(shown[1], format!("{}... (2 more bytes)", &long[..128]));
-        assert_eq!((&shown[2][..], &shown[3][..], &shown[4][..]), (long[..128].as_bytes(), &b"a"[..], &b"(redacted)"[..]));
+        assert_eq!(
+            (&shown[2][..], &shown[3][..], &shown[4][..]),
+            (long[..128].as_bytes(), &b"a"[..], &b"(redacted)"[..])
+        );
         assert_eq!(shown[31], "... (2 more arguments)");
         assert_eq!(super::shown(&CommandArgs::from_parts(&args[..32]), |_| false)[31], "a");
     }

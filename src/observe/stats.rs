@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Histogram, LatencyMonitor, Sampler, SlowLog};
+use super::{Client, Histogram, LatencyMonitor, Sampler, SlowLog};
+use crate::config::MonitoringConfig;
+use crate::resp::CommandArgs;
 
 /// A number that only grows (until CONFIG RESETSTAT), or that goes up and down.
 #[derive(Debug, Default)]
@@ -88,6 +90,16 @@ impl CommandStats {
     }
 }
 
+/// A command that ran.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran<'a> {
+    pub args: &'a CommandArgs,
+    pub client: &'a Client,
+    pub took: Duration,
+    /// Its row is flagged fast.
+    pub is_fast: bool,
+}
+
 /// Counters of the whole server.
 #[derive(Debug, Default)]
 pub struct ServerStats {
@@ -143,6 +155,28 @@ impl ServerStats {
         }
     }
 
+    /// SLOWLOG and LATENCY: remembers a command that took longer than is asked for. `is_secret` says which of its
+    /// arguments must not be shown. The wall clock is asked only if there is something to date.
+    pub fn note_if_slow(
+        &self,
+        ran: &Ran<'_>,
+        is_secret: impl Fn(usize) -> bool,
+        config: &MonitoringConfig,
+        unix_time: impl Fn() -> Duration,
+    ) {
+        let Ran { args, client, took, is_fast } = *ran;
+        if u128::try_from(config.slowlog_slower_than_us).is_ok_and(|least| took.as_micros() >= least) {
+            let unix_s = unix_time().as_secs();
+            self.slowlog.record(args, is_secret, client, took, unix_s, config.slowlog_entries_max);
+        }
+        let took_ms = took.as_millis() as u64;
+        if config.latency_threshold_ms > 0 && took_ms >= config.latency_threshold_ms {
+            // Of a fast command not even a long key explains a spike: look at the machine.
+            let event = if is_fast { "fast-command" } else { "command" };
+            self.latency.record(event, took_ms, unix_time().as_secs());
+        }
+    }
+
     /// Takes the samples behind INFO's `instantaneous_*`; a task of the server does it every
     /// [`SAMPLE_INTERVAL`](super::SAMPLE_INTERVAL).
     pub fn sample(&self, now: Duration) {
@@ -173,5 +207,40 @@ impl ServerStats {
         self.errors.lock().clear();
         self.commands.reset();
         self.sampler.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Clients;
+
+    #[test]
+    fn what_took_as_long_as_a_threshold_is_remembered() {
+        let client = Clients::default().connect("127.0.0.1:5".into(), String::new(), Duration::ZERO);
+        let args = CommandArgs::from_parts(&["auth", "secret"]);
+        // (slowlog-log-slower-than, latency-monitor-threshold, took µs, is fast) → (slow log entries, event)
+        for (slower_than_us, threshold_ms, took_us, is_fast, entries, event) in [
+            (10_000, 0, 9_999, false, 0, None),
+            (10_000, 0, 10_000, false, 1, None),
+            (0, 0, 0, false, 1, None),
+            (-1, 5, 4_999, false, 0, None),
+            (-1, 5, 5_000, false, 0, Some("command")),
+            (-1, 5, 5_000, true, 0, Some("fast-command")),
+        ] {
+            let stats = ServerStats::default();
+            let config = MonitoringConfig {
+                slowlog_slower_than_us: slower_than_us,
+                slowlog_entries_max: 8,
+                latency_threshold_ms: threshold_ms,
+                ..MonitoringConfig::default()
+            };
+            let ran = Ran { args: &args, client: &client, took: Duration::from_micros(took_us), is_fast };
+            stats.note_if_slow(&ran, |index| index == 1, &config, || Duration::from_secs(7));
+            let logged = stats.slowlog.latest(9);
+            assert_eq!(logged.len(), entries, "{took_us}");
+            assert!(logged.iter().all(|entry| entry.unix_s == 7 && entry.args[1] == "(redacted)"));
+            assert_eq!(stats.latency.events().into_keys().next(), event, "{took_us}");
+        }
     }
 }

@@ -260,9 +260,16 @@ pub async fn on_engine_thread<T: Send + 'static>(
 /// Opens the store, claims it if it is new, and reads what has to be known of it.
 fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
     let StorageParts { env, config, channel, databases, keyspace_stats, stats } = parts;
+    // Storage threads that ended may have left something unsynced behind them.
+    let unsynced_since_us = if engine.is_some() { env.clock.now().as_micros() as u64 + 1 } else { 0 };
     let engine = match engine {
         Some(engine) => engine,
-        None => env.storage.open(&config.current()).map_err(StorageError::Open)?,
+        None => {
+            let engine = env.storage.open(&config.current()).map_err(StorageError::Open)?;
+            // What a killed process wrote and did not sync would else stay unsynced for as long as nothing is written.
+            engine.sync_wal().map_err(StorageError::Open)?;
+            engine
+        }
     };
     check_format(&*engine)?;
     let map = DatabaseMap::load(&*engine, config.current().storage.databases as usize).map_err(StorageError::Read)?;
@@ -279,7 +286,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         keyspace_stats,
         stats,
         random,
-        unsynced_since_us: AtomicU64::new(0),
+        unsynced_since_us: AtomicU64::new(unsynced_since_us),
         syncing_since_us: AtomicU64::new(0),
         threads: AtomicUsize::new(0),
     })

@@ -21,7 +21,8 @@ pub struct Grammar {
 impl Grammar {
     pub fn of_the_table() -> Grammar {
         let mut tokens = Vec::new();
-        let mut families: Vec<(&Family, Vec<(Callable, usize)>)> = FAMILIES.iter().map(|row| (row, Vec::new())).collect();
+        let mut families: Vec<(&Family, Vec<(Callable, usize)>)> =
+            FAMILIES.iter().map(|row| (row, Vec::new())).collect();
         for callable in callables(table::all()) {
             collect_tokens(callable.command.arguments, &mut tokens);
             if let Some((family, members)) = families.iter_mut().find(|(row, _)| row.group == callable.command.group)
@@ -118,7 +119,8 @@ impl Grammar {
         for (at, arg) in args.iter_mut().enumerate() {
             let is_word = at == 0 || self.tokens.iter().any(|token| token.as_bytes() == &arg[..]);
             if is_word {
-                let change = |byte: &u8| if dice.percent(50) { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
+                let change =
+                    |byte: &u8| if dice.percent(50) { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
                 *arg = arg.iter().map(change).collect();
             }
         }

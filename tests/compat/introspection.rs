@@ -6,23 +6,46 @@ use bulkhead::resp::Value;
 
 use crate::support::{Client, Server};
 
+/// Subcommands that Redis 7.0 has no entry for.
+const OURS_ONLY: &[(&str, &str)] = &[
+    ("client|setinfo", "came with Redis 7.2"),
+    ("debug|help", "Redis' DEBUG has subcommands and does not list them"),
+    ("debug|sleep", "Redis' DEBUG has subcommands and does not list them"),
+];
+
 #[test]
 fn command_info_and_docs_equal_the_real_servers() {
     let (ours, theirs) = (Server::start(&[]), Server::start_redis(&[]));
     let (mut ours, mut theirs) = (ours.client(), theirs.client());
     let mut differences = Vec::new();
     let mut compared = 0;
+    let is_ours_only = |name: &String| OURS_ONLY.iter().any(|(ours, _)| ours == name);
     for command in table::all() {
         let expected = one(&mut theirs, "INFO", command.name);
         if !matches!(expected, Value::Array(_)) {
             continue; // Not a command of Redis.
         }
         compared += 1;
-        let subcommands: Vec<String> = command.subcommands.iter().map(|sub| format!("{}|{}", command.name, sub.name)).collect();
+        let subcommands: Vec<String> = command
+            .subcommands
+            .iter()
+            .map(|sub| format!("{}|{}", command.name, sub.name))
+            .filter(|name| !is_ours_only(name))
+            .collect();
         let info = one(&mut ours, "INFO", command.name);
-        difference(command.name, info_facts(&info, &subcommands), info_facts(&expected, &subcommands), &mut differences);
+        difference(
+            command.name,
+            info_facts(&info, &subcommands),
+            info_facts(&expected, &subcommands),
+            &mut differences,
+        );
         let [docs, expected] = [&mut ours, &mut theirs].map(|client| docs_of(client, command.name));
-        difference(command.name, docs_facts(&docs, &subcommands), docs_facts(&expected, &subcommands), &mut differences);
+        difference(
+            command.name,
+            docs_facts(&docs, &subcommands),
+            docs_facts(&expected, &subcommands),
+            &mut differences,
+        );
     }
     assert!(compared > 0, "no command was compared");
     assert!(differences.is_empty(), "{} facts differ:\n{}", differences.len(), differences.join("\n"));
@@ -64,7 +87,8 @@ fn difference(command: &str, ours: Facts, theirs: Facts, differences: &mut Vec<S
 /// One command's entry of COMMAND INFO.
 fn info_facts(info: &Value, subcommands: &[String]) -> Facts {
     let Value::Array(fields) = info else { return vec![("info".into(), info.to_string())] };
-    let names = ["name", "arity", "flags", "first key", "last key", "step", "categories", "tips", "key specs", "subcommands"];
+    let names =
+        ["name", "arity", "flags", "first key", "last key", "step", "categories", "tips", "key specs", "subcommands"];
     let mut facts = vec![("info: number of fields".to_string(), fields.len().to_string())];
     for (name, field) in names.into_iter().zip(fields) {
         match name {
@@ -127,7 +151,10 @@ fn sorted(value: &Value) -> Value {
 fn sorted_flags(value: &Value) -> Value {
     let mut after_flags = false;
     let parts = elements(value).iter().map(|part| {
-        let was_flags = std::mem::replace(&mut after_flags, matches!(part, Value::Bulk(_) | Value::Simple(_)) && text(part) == "flags");
+        let was_flags = std::mem::replace(
+            &mut after_flags,
+            matches!(part, Value::Bulk(_) | Value::Simple(_)) && text(part) == "flags",
+        );
         match part {
             Value::Array(_) if was_flags => sorted(part),
             Value::Array(_) => sorted_flags(part),

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use crate::families::{allowed, sorted};
 use crate::grammar::name_of;
 use crate::sequence::{Sequence, line};
-use crate::support::{Client, split_line, wait_until};
+use crate::support::{Client, split_line, wait_for, wait_until};
 use crate::values::KEYS;
 
 /// Flags that both servers are started with.
@@ -19,6 +19,9 @@ pub const FLAGS: &[&str] = &["--proto-max-bulk-len", "1mb", "--databases", "16"]
 
 /// Databases that sequences touch, and so the ones whose final state is compared.
 const DATABASES: std::ops::Range<usize> = 0..16;
+
+/// How soon an expired key is counted no more, whether it was looked at or not.
+const RECLAIMED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A key that expires within this is waited for; later ones outlast the sequence.
 const SOON_MS: i64 = 5000;
@@ -63,7 +66,13 @@ impl Pair {
     /// `ours` and `theirs` are the ports of running servers.
     pub fn new(ours: u16, theirs: u16) -> Pair {
         let ports = [ours, theirs];
-        Pair { ports, clients: ports.map(Client::connect), words: BTreeSet::new(), ttl_set_at: Instant::now(), resp3: false }
+        Pair {
+            ports,
+            clients: ports.map(Client::connect),
+            words: BTreeSet::new(),
+            ttl_set_at: Instant::now(),
+            resp3: false,
+        }
     }
 
     /// Runs `sequence` on both servers, up to where they disagree.
@@ -111,7 +120,12 @@ impl Pair {
         for (at, (call, [ours, theirs])) in calls.iter().zip(replies).enumerate() {
             if !self.alike(call, &ours, &theirs) {
                 let signature = name_of(call);
-                return Err(Mismatch { at: Some(from + at), signature, ours: ours.to_string(), theirs: theirs.to_string() });
+                return Err(Mismatch {
+                    at: Some(from + at),
+                    signature,
+                    ours: ours.to_string(),
+                    theirs: theirs.to_string(),
+                });
             }
             if matches!(ours, Outcome::Nothing(_)) {
                 self.connect();
@@ -184,22 +198,30 @@ impl Pair {
         self.resp3 = false;
         self.connect();
         let same: Alike = |_, _| false;
-        let mut checks = Vec::new();
-        for db in DATABASES {
-            checks.push((db, self.touch_all(), same));
-            checks.push((db, split_line("DBSIZE"), same));
-            checks.push((db, split_line("KEYS *"), |ours, theirs| sorted(ours) == sorted(theirs)));
-        }
+        let touches: Vec<_> = DATABASES.map(|db| (db, self.touch_all(), same)).collect();
+        self.compare_all(&touches)?;
+        // Keys that have expired count until they are reclaimed.
+        let sizes: Vec<_> = DATABASES.map(|db| (db, split_line("DBSIZE"), same)).collect();
+        wait_for(RECLAIMED_WITHIN, || self.compare_all(&sizes).ok());
+        self.compare_all(&sizes)?;
+        let in_any_order: Alike = |ours, theirs| sorted(ours) == sorted(theirs);
+        let checks: Vec<_> = DATABASES.map(|db| (db, split_line("KEYS *"), in_any_order)).collect();
         let replies = self.compare_all(&checks)?;
         let found = checks.iter().zip(&replies).filter_map(|((db, ..), reply)| Some((*db, sorted(reply)?)));
-        let keys: Vec<(usize, String)> = found.flat_map(|(db, keys)| keys.into_iter().map(move |key| (db, key))).collect();
+        let keys: Vec<(usize, String)> =
+            found.flat_map(|(db, keys)| keys.into_iter().map(move |key| (db, key))).collect();
         let of_each = |call: fn(&str) -> String, alike: Alike| {
             keys.iter().map(move |(db, key)| (*db, split_line(&call(key)), alike)).collect::<Vec<_>>()
         };
-        self.compare_all(&of_each(|key| format!("PTTL {key}"), |ours, theirs| match (ours, theirs) {
-            (Value::Integer(ours), Value::Integer(theirs)) => *ours >= 0 && *theirs >= 0 && ours.abs_diff(*theirs) < 2000,
-            _ => false,
-        }))?;
+        self.compare_all(&of_each(
+            |key| format!("PTTL {key}"),
+            |ours, theirs| match (ours, theirs) {
+                (Value::Integer(ours), Value::Integer(theirs)) => {
+                    *ours >= 0 && *theirs >= 0 && ours.abs_diff(*theirs) < 2000
+                }
+                _ => false,
+            },
+        ))?;
         let kinds = self.compare_all(&of_each(|key| format!("TYPE {key}"), same))?;
         let readers = keys.iter().zip(kinds).map(|((db, key), kind)| {
             let reader = READERS.iter().find(|(name, _)| *name == kind.to_string());
@@ -274,8 +296,8 @@ impl Pair {
     /// Whether the same number of keys is left when all expired ones are gone.
     pub fn sizes_alike(&mut self, call: &Call<'_>) -> bool {
         self.ask(&self.touch_all());
-        let [ours, theirs] = self.ask(call.args);
-        ours == theirs
+        let same = |[ours, theirs]: [Outcome; 2]| (ours == theirs).then_some(());
+        wait_for(RECLAIMED_WITHIN, || same(self.ask(call.args))).is_some()
     }
 }
 
@@ -293,9 +315,10 @@ fn must_wait_after(call: &[Bytes]) -> bool {
 /// Whether `call` may make a key expire.
 fn sets_a_time(call: &[Bytes]) -> bool {
     let name = name_of(call);
-    let by_option = call.iter().skip(1).any(|arg| {
-        [&b"EX"[..], b"PX", b"EXAT", b"PXAT"].iter().any(|word| arg.eq_ignore_ascii_case(word))
-    });
+    let by_option = call
+        .iter()
+        .skip(1)
+        .any(|arg| [&b"EX"[..], b"PX", b"EXAT", b"PXAT"].iter().any(|word| arg.eq_ignore_ascii_case(word)));
     by_option || name.contains("expire") || name.contains("setex")
 }
 

@@ -71,7 +71,11 @@ pub fn parse_all(text: &str) -> Vec<Sequence> {
 fn a_sequence_is_read_back_from_its_text() {
     let call = |args: &[&[u8]]| args.iter().map(|arg| Bytes::copy_from_slice(arg)).collect::<Vec<_>>();
     let sequences = [
-        Sequence { resp3: true, pipelined: false, calls: vec![call(&[b"SET", b"", b"a\x00\r\n\xff \"\\'"]), call(&[b"GET", b"#"])] },
+        Sequence {
+            resp3: true,
+            pipelined: false,
+            calls: vec![call(&[b"SET", b"", b"a\x00\r\n\xff \"\\'"]), call(&[b"GET", b"#"])],
+        },
         Sequence { resp3: false, pipelined: false, calls: vec![call(&[b"PING"])] },
     ];
     let text = sequences.iter().map(|sequence| format!("# why\n{sequence}")).collect::<Vec<_>>().join("\n");

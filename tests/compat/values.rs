@@ -9,7 +9,8 @@ use crate::dice::Dice;
 
 pub const KEYS: &[&[u8]] = &[b"k0", b"k1", b"k2", b"k3", b"k4", b"k5"];
 
-const ODD_KEYS: &[&[u8]] = &[b"", b"k\x00\xff\r\n", b"{k}0", b"K0", b" k0 ", b"a-key-that-is-longer-than-what-fits-into-an-embedded-string"];
+const ODD_KEYS: &[&[u8]] =
+    &[b"", b"k\x00\xff\r\n", b"{k}0", b"K0", b" k0 ", b"a-key-that-is-longer-than-what-fits-into-an-embedded-string"];
 
 const STRINGS: &[&[u8]] = &[
     b"",
@@ -125,8 +126,9 @@ const ODD_TIMES: &[&[u8]] = &[
 const UNIX_SECONDS: &[&[u8]] = &[b"4102444800", b"4102448400", b"33177117420", b"1", b"1000000000"];
 const UNIX_MILLISECONDS: &[&[u8]] = &[b"4102444800000", b"4102444800123", b"33177117420000", b"1", b"1000000000000"];
 
-const PATTERNS: &[&[u8]] =
-    &[b"*", b"k*", b"k?", b"k[0-2]", b"k[^0]", b"[kK]0", b"*0", b"", b"k\\0", b"nothing", b"k[", b"**", b"k[0-", b"?0\\"];
+const PATTERNS: &[&[u8]] = &[
+    b"*", b"k*", b"k?", b"k[0-2]", b"k[^0]", b"[kK]0", b"*0", b"", b"k\\0", b"nothing", b"k[", b"**", b"k[0-", b"?0\\",
+];
 
 const COUNTS: &[&[u8]] = &[b"1", b"2", b"10", b"1000"];
 const TYPES: &[&[u8]] = &[b"string", b"list", b"hash", b"set", b"zset", b"stream", b"STRING", b"nosuch"];

@@ -119,7 +119,7 @@ fn word(given: &[u8], what: &str) -> Result<String, CommandError> {
         let message = format!("ERR {what} cannot contain spaces, newlines or special characters.");
         return Err(CommandError::custom(message));
     }
-    Ok(text(given).into_owned())
+    Ok(String::from_utf8_lossy(given).into_owned())
 }
 
 // In Redis since 7.2. Clients written since then send it first thing, so older servers answer it with an error each time.

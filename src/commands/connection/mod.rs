@@ -8,6 +8,7 @@ mod client;
 use super::parse::Args;
 use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session};
 use crate::config::REDIS_VERSION;
+use crate::limits;
 use crate::number;
 use crate::resp::{CommandArgs, Protocol, ReplyBuffer};
 
@@ -300,7 +301,7 @@ fn reset(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Res
 
 /// A client's words, for an error that repeats them.
 pub(super) fn text(word: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(&word[..word.len().min(128)])
+    String::from_utf8_lossy(&word[..word.len().min(limits::ERROR_WORD_BYTES_MAX)])
 }
 
 #[cfg(test)]

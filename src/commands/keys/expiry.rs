@@ -64,8 +64,8 @@ impl Due {
     }
 }
 
-/// The option `EX 10`, `PX 10`, `EXAT 10` or `PXAT 10` of SET and GETEX. It may be repeated, and the last one counts, but
-/// only in the same unit. Its number is read when the whole command's syntax is known to be right.
+/// The option `EX 10`, `PX 10`, `EXAT 10` or `PXAT 10` of SET and GETEX. It may be repeated, and the last one counts,
+/// but only in the same unit. Its number is read when the whole command's syntax is known to be right.
 #[derive(Debug, Default)]
 pub struct TimeOption<'a> {
     given: Option<(TimeFormat, &'a [u8])>,

@@ -128,39 +128,42 @@ static DEBUG: Command = Command {
     name: "debug",
     summary: "A container for debugging commands",
     since: "1.0.0",
+    complexity: "Depends on subcommand.",
+    arity: -2,
     flags: ADMIN,
-    subcommands: &[&DEBUG_HELP, &SLEEP],
-    ..CONTAINER
-};
-
-static DEBUG_HELP: Command = Command {
-    flags: ADMIN,
-    examples: r#"> DEBUG HELP
-..."#,
-    ..introspection::HELP
-};
-
-static SLEEP: Command = Command {
-    name: "sleep",
-    summary: "Delay the replies to the current connection; all others are served meanwhile",
-    since: "1.0.0",
-    arity: 3,
-    flags: ADMIN,
-    arguments: &[Argument::double("seconds")],
+    doc_flags: &["syscmd"],
     examples: r#"> DEBUG SLEEP 0.01
 OK
-> DEBUG SLEEP long
-(error) ERR value is not a valid float"#,
-    run: Run::Server(sleep),
+> DEBUG SEGFAULT
+(error) ERR unknown subcommand or wrong number of arguments for 'SEGFAULT'. Try DEBUG HELP."#,
+    run: Run::Server(debug),
     ..BASE
 };
 
-fn sleep(session: &mut Session, args: &CommandArgs, _: &mut ReplyBuffer) -> Result<Next, CommandError> {
-    let seconds = Args::from(args, 2).next_f64()?;
-    let duration = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| CommandError::NotFloat)?;
-    let slept = session.server.env.clock.sleep(duration);
+/// As in Redis, what can be debugged is no part of the command table. Here it is nothing but patience: SLEEP delays who
+/// asks for it and nobody else.
+fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    const HELP: &[&str] = &[
+        "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "SLEEP <seconds>",
+        "    Delay this reply, and what this connection sends after it. Decimals allowed.",
+        "HELP",
+        "    Print this help.",
+    ];
+    let mut words = Args::new(args);
+    if args.len() == 2 && words.take_word("HELP") {
+        reply.array(HELP.len());
+        HELP.iter().for_each(|line| reply.simple(line));
+        return Ok(Next::Done);
+    }
+    if args.len() != 3 || !words.take_word("SLEEP") {
+        return Err(introspection::unknown_subcommand_or_arity(args));
+    }
+    let seconds = words.next_f64()?.max(0.0);
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| CommandError::NotFloat)?;
+    let clock = session.server.env.clock.clone();
     Ok(Next::Wait(Box::pin(async move {
-        slept.await;
+        clock.sleep(duration).await;
         Bytes::from_static(b"+OK\r\n")
     })))
 }

@@ -189,8 +189,8 @@ fn common_stretches(a: &[u8], b: &[u8]) -> (usize, Vec<Stretch>) {
 }
 
 /// Computes the table row by row and returns its last cell, the length of the longest common subsequence of all of `a`
-/// and all of `b`. For each cell, `visit` learns whether leaving out the last byte of `a`'s part keeps more than leaving
-/// out that of `b`'s part; what it learns where the two bytes are equal means nothing.
+/// and all of `b`. For each cell, `visit` learns whether leaving out the last byte of `a`'s part keeps more than
+/// leaving out that of `b`'s part; what it learns where the two bytes are equal means nothing.
 fn fill_table(a: &[u8], b: &[u8], mut visit: impl FnMut(bool)) -> usize {
     let mut row = vec![0u32; b.len() + 1];
     for byte_a in a {
@@ -267,7 +267,8 @@ mod tests {
             let expected = by_the_whole_table(a, b);
             let (len, stretches) = common_stretches(a, b);
             prop_assert_eq!(len, expected.len());
-            let in_b: Vec<u8> = stretches.iter().rev().flat_map(|stretch| &b[stretch.b..][..stretch.len]).copied().collect();
+            let in_b = stretches.iter().rev().flat_map(|stretch| &b[stretch.b..][..stretch.len]);
+            let in_b: Vec<u8> = in_b.copied().collect();
             prop_assert_eq!(&text_of(&stretches, a), &expected);
             prop_assert_eq!(&in_b, &expected);
         }

@@ -1,0 +1,95 @@
+# The two commands: `make serve` and `make test`. Both install what is missing first; `make help` lists the rest.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# RocksDB takes many minutes to compile. With ccache that happens once, for all checkouts and profiles: the directory that
+# a compiler runs in says nothing about its output here.
+export CC := ccache cc
+export CXX := ccache c++
+export CCACHE_NOHASHDIR := 1
+
+PORT ?= 6379
+DIR ?= ./data
+ROUNDS ?= 100
+# The server and what tests it as a black box are compiled together, so that they share everything they depend on.
+TESTED := --package bulkhead --package bulkhead-chaos
+
+## The two commands
+
+.PHONY: serve
+serve: build-deps ## Build, and serve on port 6379 from ./data (PORT=7000 DIR=/srv/bulkhead)
+	cargo build --release
+	mkdir -p "$(DIR)"
+	exec cargo run --release --quiet --bin bulkhead-server -- --port $(PORT) --dir "$(DIR)"
+
+# What needs no RocksDB comes first: it fails within minutes, even where RocksDB has not been compiled yet.
+.PHONY: test
+test: deps fmt sim loom fuzz lint unit bench-smoke ## Everything that is quick enough for every change
+	@echo "All good."
+
+## The parts of `make test`
+
+.PHONY: fmt
+fmt: ## The formatting
+	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+
+.PHONY: sim
+sim: ## The whole server in deterministic simulation
+	cargo sim
+
+.PHONY: loom
+loom: ## Every interleaving of the reply slot
+	RUSTFLAGS="--cfg loom" cargo test --package bulkhead-loom --release --target-dir target/loom
+
+.PHONY: fuzz
+fuzz: ## The fuzz targets, for a few seconds each
+	cargo run --manifest-path fuzz/Cargo.toml --release
+
+.PHONY: lint
+lint: build-deps ## Clippy, without a single warning
+	cargo clippy --workspace --all-targets -- --deny warnings
+
+.PHONY: unit
+unit: deps ## Unit, property, protocol, differential, persistence and kill -9 tests
+	cargo test $(TESTED)
+
+.PHONY: bench-smoke
+bench-smoke: deps ## Whether the benchmark still works, with tiny numbers
+	cargo test $(TESTED) --bench side_by_side
+
+## Longer, and on demand
+
+.PHONY: bench
+bench: deps ## Bulkhead beside redis-server, and two runtimes beside one: a table of ratios
+	scripts/bench.sh
+
+.PHONY: chaos
+chaos: build-deps ## kill -9 under load, 100 rounds for each appendfsync (ROUNDS=1000)
+	cargo build --release
+	for fsync in always everysec no; do
+		cargo run --release --quiet --package bulkhead-chaos -- kill9 --rounds $(ROUNDS) --appendfsync $$fsync
+	done
+
+.PHONY: deny
+deny: ## Licences, sources and banned crates of all dependencies (installs cargo-deny)
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check bans licenses sources
+
+## This machine
+
+.PHONY: deps
+deps: ## Install what building and testing need
+	@scripts/deps.sh test
+
+.PHONY: build-deps
+build-deps: ## Install what building needs
+	@scripts/deps.sh build
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^## / { print "\n" substr($$0, 4) } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,149 @@
+//! What happened in a run, in order: a hash of all of it, to prove that a seed repeats, and the text for whoever asks.
+//!
+//! Everything that crosses a door passes through here: bytes read and written, batches committed, tasks, log lines of the
+//! server, what clients saw. It never influences the run: with the text printed or not, the hash is the same.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, span};
+
+/// Bytes of a message that are printed; all of them are hashed.
+const SHOWN_BYTES_MAX: usize = 120;
+
+/// The record of one run.
+pub struct Trace {
+    state: Mutex<State>,
+    printed: bool,
+}
+
+struct State {
+    hash: u64,
+    events: u64,
+    /// Virtual time of the last event.
+    now: Duration,
+    /// Errors that the server has logged; `None` where they are to be expected.
+    errors: Option<Vec<String>>,
+}
+
+impl Trace {
+    pub fn new(printed: bool) -> Trace {
+        let state = State { hash: 0xcbf2_9ce4_8422_2325, events: 0, now: Duration::ZERO, errors: Some(Vec::new()) };
+        Trace { state: Mutex::new(state), printed }
+    }
+
+    /// Notes that something happened to `who`.
+    pub fn event(&self, who: &str, what: fmt::Arguments<'_>) {
+        let what = what.to_string();
+        self.note(who, what.as_bytes(), || what.clone());
+    }
+
+    /// Notes that bytes passed by.
+    pub fn bytes(&self, who: &str, verb: &str, bytes: &[u8]) {
+        self.note(who, bytes, || {
+            let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
+            format!("{verb} {:>4} bytes {shown}{}", bytes.len(), if bytes.len() > SHOWN_BYTES_MAX { " …" } else { "" })
+        });
+    }
+
+    fn note(&self, who: &str, content: &[u8], text: impl FnOnce() -> String) {
+        let mut state = self.lock();
+        state.now = virtual_now().unwrap_or(state.now);
+        state.events += 1;
+        let at = state.now.as_micros() as u64;
+        for part in [&at.to_le_bytes()[..], who.as_bytes(), content, &[0xff]] {
+            state.hash =
+                part.iter().fold(state.hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        }
+        if self.printed {
+            println!("{:>10.3} s  {who:<18} {}", state.now.as_secs_f64(), text());
+        }
+    }
+
+    /// Tells what time it is, where no host is running that could be asked.
+    pub fn set_now(&self, now: Duration) {
+        self.lock().now = now;
+    }
+
+    pub fn now(&self) -> Duration {
+        self.lock().now
+    }
+
+    /// FNV-1a over all events so far.
+    pub fn hash(&self) -> u64 {
+        self.lock().hash
+    }
+
+    pub fn events(&self) -> u64 {
+        self.lock().events
+    }
+
+    /// From here on the server may log errors: something is made to fail.
+    pub fn expect_errors(&self) {
+        self.lock().errors = None;
+    }
+
+    /// The errors that the server has logged without having been given a reason.
+    pub fn unexpected_errors(&self) -> Vec<String> {
+        self.lock().errors.clone().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time within the running host. While a crashed host is being taken apart there is none, only the real clock, which
+/// must not be asked.
+fn virtual_now() -> Option<Duration> {
+    tokio::runtime::Handle::try_current().ok().and_then(|_| turmoil::sim_elapsed())
+}
+
+/// Takes the server's log into the trace.
+pub struct Log(pub Arc<Trace>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && metadata.target().starts_with("bulkhead") && *metadata.level() <= Level::DEBUG
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let level = *event.metadata().level();
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        let line = line.0.trim_start();
+        if level == Level::ERROR
+            && let Some(errors) = &mut self.0.lock().errors
+        {
+            errors.push(line.to_string());
+        }
+        self.0.event("log", format_args!("{level} {line}"));
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// An event's message and fields in one line.
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = match field.name() {
+            "message" => format!(" {value:?}"),
+            name => format!(" {name}={value:?}"),
+        };
+        self.0.push_str(&text);
+    }
+}

@@ -1,0 +1,111 @@
+//! The simulated world behind the server's doors. A [`Machine`] is what a crash leaves: disk, files, wall clock,
+//! configuration; everything else is made anew at each start.
+//!
+//! Each door is as hostile as the real one is allowed to be, and never more: clocks jump, reads come in pieces, tasks are
+//! held up, disks fail. None may be kinder than reality in a way that would hide a bug.
+
+mod clock;
+mod disk;
+mod network;
+mod random;
+mod runtime;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use bulkhead::config::{self, Invocation, LiveConfig};
+use bulkhead::env::{Env, ShutdownRequest};
+
+pub use clock::WallClock;
+pub use disk::Disk;
+pub use network::Chunked;
+pub use runtime::{PAUSE_MS_MAX, Weather};
+
+use crate::Verdict;
+use crate::dice::Dice;
+use crate::trace::Trace;
+
+/// What all of a run shares: the seed and the record.
+pub struct World {
+    pub seed: u64,
+    pub trace: Arc<Trace>,
+}
+
+impl World {
+    /// The dice of one user.
+    pub fn dice(&self, name: &str) -> Dice {
+        Dice::named(self.seed, name)
+    }
+}
+
+/// The configuration file that a simulated server starts with.
+const CONFIG_FILE: &str = "bulkhead.conf";
+
+/// One machine with a server on it.
+pub struct Machine {
+    world: Arc<World>,
+    pub disk: Arc<Disk>,
+    pub wall: Arc<WallClock>,
+    pub weather: Weather,
+    shutdown: Mutex<Arc<ShutdownRequest>>,
+    starts: Mutex<u64>,
+}
+
+impl Machine {
+    /// `config`: the lines of its configuration file.
+    pub fn new(world: Arc<World>, config: &[String]) -> Arc<Machine> {
+        let disk = Disk::new(world.trace.clone());
+        disk.replace_file(Path::new(CONFIG_FILE), config.join("\n").as_bytes());
+        let weather = Weather::draw(&mut world.dice("weather"));
+        world.trace.event("server", format_args!("configured as {config:?}, {weather:?}"));
+        Arc::new(Machine {
+            world,
+            disk,
+            wall: Arc::default(),
+            weather,
+            shutdown: Mutex::default(),
+            starts: Mutex::new(0),
+        })
+    }
+
+    /// Runs the server, from one start to its stop or crash.
+    pub async fn serve(self: Arc<Self>) -> Verdict {
+        let start = {
+            let mut starts = self.starts.lock().expect("nobody panics while counting");
+            *starts += 1;
+            *starts
+        };
+        self.world.trace.event("server", format_args!("start {start}"));
+        let shutdown = Arc::new(ShutdownRequest::default());
+        *self.shutdown.lock().expect("nobody panics while replacing it") = shutdown.clone();
+        bulkhead::server::run(self.env(start), Arc::new(self.config()?), shutdown).await?;
+        self.world.trace.event("server", format_args!("stopped"));
+        Ok(())
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.shutdown.lock().expect("nobody panics while replacing it").request();
+    }
+
+    fn config(&self) -> Verdict<LiveConfig> {
+        let machine = config::Machine { cores: 2, memory_bytes: 1 << 30 };
+        let mut files = |path: &Path| self.disk.read_file(path);
+        match Invocation::parse([CONFIG_FILE], &machine, &mut files)? {
+            Invocation::Serve(loaded) => Ok(LiveConfig::new(*loaded)),
+            other => Err(format!("the configuration file asks for {other:?}").into()),
+        }
+    }
+
+    fn env(&self, start: u64) -> Env {
+        let (trace, disk) = (&self.world.trace, &self.disk);
+        let dice = |door: &str| self.world.dice(&format!("{door} {start}"));
+        Env {
+            clock: Arc::new(clock::SimClock::new(self.wall.clone())),
+            network: Arc::new(network::SimNetwork::new(dice("network"), trace.clone())),
+            runtimes: Arc::new(runtime::SimRuntimes::new(dice("runtimes"), self.weather, disk.clone(), trace.clone())),
+            random: Arc::new(random::SimRandom::new(dice("random"))),
+            storage: Arc::new(disk::SimStorage::new(disk.clone())),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The runtimes' door. Each domain is a group of tasks on the simulation's one thread that ends together. An engine thread
+//! is a task as well, except that it may call the engine, and that its domain's end is not its own.
+//!
+//! Tokio runs ready tasks first come, first served, which is one interleaving of many. So every task passes a
+//! [`Hurdle`] before each of its steps: it lets others go first, or stands still for some milliseconds, as a thread does
+//! that the kernel has taken off its processor.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bulkhead::engine::memory::DiskFault;
+use bulkhead::engine::thread::as_engine_thread;
+use bulkhead::env::{BoxFuture, Domain, DomainSpec, Runtimes};
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep};
+
+use super::Disk;
+use crate::dice::Dice;
+use crate::trace::Trace;
+
+/// How unsteady a machine is.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// One step in so many lets others go first; 0: none does.
+    yields: u64,
+    /// One step in so many stands still; 0: none does.
+    pauses: u64,
+}
+
+/// The longest that a task stands still.
+pub const PAUSE_MS_MAX: u64 = 5;
+
+impl Weather {
+    pub fn draw(dice: &mut Dice) -> Weather {
+        Weather { yields: dice.pick(&[0, 2, 4]), pauses: dice.pick(&[0, 0, 16, 64]) }
+    }
+}
+
+/// The engine threads that write. A stalled write blocks its thread, and here there is one thread only: so while the disk
+/// stalls writes, these tasks are held instead, before their next step.
+const WRITERS: &[&str] = &["sto-writer", "sto-open"];
+
+pub struct SimRuntimes {
+    dice: Mutex<Dice>,
+    weather: Weather,
+    disk: Arc<Disk>,
+    trace: Arc<Trace>,
+}
+
+impl SimRuntimes {
+    pub fn new(dice: Dice, weather: Weather, disk: Arc<Disk>, trace: Arc<Trace>) -> SimRuntimes {
+        SimRuntimes { dice: Mutex::new(dice), weather, disk, trace }
+    }
+}
+
+impl Runtimes for SimRuntimes {
+    fn build(&self, spec: DomainSpec) -> io::Result<Arc<dyn Domain>> {
+        self.trace.event(spec.name, format_args!("{spec:?}"));
+        Ok(Arc::new(SimDomain {
+            spec,
+            tasks: Mutex::default(),
+            dice: Mutex::new(self.dice.lock().expect("a draw does not panic").fork()),
+            weather: self.weather,
+            disk: self.disk.clone(),
+            trace: self.trace.clone(),
+        }))
+    }
+}
+
+struct SimDomain {
+    spec: DomainSpec,
+    tasks: Mutex<JoinSet<()>>,
+    dice: Mutex<Dice>,
+    weather: Weather,
+    disk: Arc<Disk>,
+    trace: Arc<Trace>,
+}
+
+impl SimDomain {
+    fn steps(&self, body: BoxFuture<'static, ()>, is_engine: bool, held_by: Option<Arc<Disk>>) -> Steps {
+        let dice = self.dice.lock().expect("a draw does not panic").fork();
+        Steps { body, dice, weather: self.weather, hurdle: Hurdle::Undrawn, held_by, is_engine }
+    }
+}
+
+impl Domain for SimDomain {
+    fn spawn_body(&self, body: BoxFuture<'static, ()>) {
+        let mut tasks = self.tasks.lock().expect("starting a task does not panic");
+        // Those that ended are forgotten here, or a domain would grow with every connection.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(self.steps(body, self.spec.engine_on_workers, None));
+    }
+
+    fn spawn_engine_body(&self, name: String, body: BoxFuture<'static, ()>) -> io::Result<()> {
+        self.trace.event(self.spec.name, format_args!("starts engine thread {name}"));
+        let held_by = WRITERS.contains(&name.as_str()).then(|| self.disk.clone());
+        tokio::spawn(self.steps(body, true, held_by));
+        Ok(())
+    }
+
+    fn shutdown(&self) {
+        self.trace.event(self.spec.name, format_args!("shut down"));
+        self.tasks.lock().expect("aborting tasks does not panic").abort_all();
+    }
+}
+
+/// What a task has to pass before its next step.
+enum Hurdle {
+    Undrawn,
+    /// Lets others go first, so many times.
+    Yield(u64),
+    Pause(Pin<Box<Sleep>>),
+    Passed,
+}
+
+/// A task's steps, and the hurdles in front of each.
+struct Steps {
+    body: BoxFuture<'static, ()>,
+    dice: Dice,
+    weather: Weather,
+    hurdle: Hurdle,
+    /// The disk whose write stall holds the task.
+    held_by: Option<Arc<Disk>>,
+    is_engine: bool,
+}
+
+impl Steps {
+    fn draw(&mut self) -> Hurdle {
+        let Weather { yields, pauses } = self.weather;
+        if pauses > 0 && self.dice.one_in(pauses) {
+            let pause = self.dice.millis(1..=PAUSE_MS_MAX);
+            Hurdle::Pause(Box::pin(sleep(pause)))
+        } else if yields > 0 && self.dice.one_in(yields) {
+            Hurdle::Yield(self.dice.between(1..=3))
+        } else {
+            Hurdle::Passed
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.held_by.as_ref().is_some_and(|disk| disk.memory.fault() == Some(DiskFault::WriteStall))
+    }
+}
+
+impl Future for Steps {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            let is_held = this.is_held();
+            match &mut this.hurdle {
+                Hurdle::Undrawn => this.hurdle = this.draw(),
+                Hurdle::Yield(0) => this.hurdle = Hurdle::Passed,
+                Hurdle::Yield(left) => {
+                    *left -= 1;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Hurdle::Pause(pause) => {
+                    ready!(pause.as_mut().poll(context));
+                    this.hurdle = Hurdle::Passed;
+                }
+                Hurdle::Passed if is_held => {
+                    this.hurdle = Hurdle::Pause(Box::pin(sleep(Duration::from_millis(1))));
+                }
+                Hurdle::Passed => break,
+            }
+        }
+        this.hurdle = Hurdle::Undrawn;
+        let body = &mut this.body;
+        if this.is_engine { as_engine_thread(|| body.as_mut().poll(context)) } else { body.as_mut().poll(context) }
+    }
+}

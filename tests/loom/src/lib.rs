@@ -1,0 +1,167 @@
+//! Loom tries every interleaving of the reply slot (`src/channel/slot.rs`), on which the promises about outcomes rest:
+//! a withdrawn request never runs, a reply arrives exactly once, and nobody sleeps through it.
+//!
+//! `make loom`, or by hand:
+//! `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-loom --release --target-dir target/loom`. The slot is compiled here from
+//! its own file, so that neither tokio (whose sockets do not exist under `--cfg loom`) nor the rest of the server is. At most
+//! three threads and three preemptions a model: that is what can be tried completely, and what has found bugs.
+
+#[cfg(all(loom, test))]
+#[path = "../../../src/channel/slot.rs"]
+mod slot;
+
+#[cfg(all(loom, test))]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use loom::future::block_on;
+    use loom::thread;
+
+    use super::slot::{Outcome, ReplyReceiver, Started, Withdrawal, slot};
+
+    const REPLY: u8 = 7;
+
+    fn every_interleaving(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
+    /// Waits for the reply as a connection does. A wake-up that is lost is a deadlock, which loom reports.
+    fn wait(receiver: &mut ReplyReceiver<u8>) -> Outcome<u8> {
+        block_on(poll_fn(|context| receiver.poll(context)))
+    }
+
+    /// Looks once, and leaves its waker behind if it is too early.
+    fn look(receiver: &mut ReplyReceiver<u8>) -> Option<Outcome<u8>> {
+        block_on(poll_fn(|context| match receiver.poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => Poll::Ready(None),
+        }))
+    }
+
+    fn finish(started: Option<Started<u8>>) -> bool {
+        let did_start = started.is_some();
+        if let Some(started) = started {
+            started.finish(REPLY);
+        }
+        did_start
+    }
+
+    #[test]
+    fn either_the_start_or_the_withdrawal_wins() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot::<u8>();
+            let storage = thread::spawn(move || responder.start());
+            let withdrawal = receiver.withdraw();
+            let started = storage.join().unwrap();
+            match withdrawal {
+                Withdrawal::Withdrawn => assert!(started.is_none(), "a withdrawn request ran"),
+                Withdrawal::Started => assert!(started.is_some(), "a request that nobody runs was called started"),
+                Withdrawal::Ended(outcome) => panic!("ended by nobody: {outcome:?}"),
+            }
+        });
+    }
+
+    #[test]
+    fn a_reply_wakes_whoever_waits_for_it() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot();
+            let storage = thread::spawn(move || finish(responder.start()));
+            assert_eq!(wait(&mut receiver), Outcome::Done(REPLY));
+            assert!(storage.join().unwrap());
+        });
+    }
+
+    /// A connection's deadline passes while storage is at work: it looks, withdraws, and if that comes too late waits on.
+    #[test]
+    fn a_deadline_ends_in_one_outcome_whatever_storage_does_meanwhile() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot();
+            let storage = thread::spawn(move || finish(responder.start()));
+            let seen = look(&mut receiver).map(Withdrawal::Ended);
+            let ran = match seen.unwrap_or_else(|| receiver.withdraw()) {
+                Withdrawal::Withdrawn => false,
+                Withdrawal::Ended(outcome) => outcome == Outcome::Done(REPLY),
+                Withdrawal::Started => wait(&mut receiver) == Outcome::Done(REPLY),
+            };
+            assert_eq!(storage.join().unwrap(), ran, "the client was told something else than what happened");
+        });
+    }
+
+    /// The first reader starts a request and hands it to another one.
+    #[test]
+    fn a_request_may_be_finished_by_another_thread_than_started_it() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot();
+            let first = thread::spawn(move || {
+                let started = responder.start();
+                thread::spawn(move || finish(started)).join().unwrap()
+            });
+            let ran = match receiver.withdraw() {
+                Withdrawal::Withdrawn => false,
+                Withdrawal::Started => wait(&mut receiver) == Outcome::Done(REPLY),
+                Withdrawal::Ended(outcome) => outcome == Outcome::Done(REPLY),
+            };
+            assert_eq!(first.join().unwrap(), ran);
+        });
+    }
+
+    #[test]
+    fn a_reply_finds_the_waker_of_the_last_look() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot();
+            let storage = thread::spawn(move || finish(responder.start()));
+            // Each look has a waker of its own, as a task that moved between threads has.
+            let outcome = look(&mut receiver).or_else(|| look(&mut receiver)).unwrap_or_else(|| wait(&mut receiver));
+            assert_eq!(outcome, Outcome::Done(REPLY));
+            assert!(storage.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_request_dropped_in_the_queue_did_not_start() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot::<u8>();
+            let storage = thread::spawn(move || drop(responder));
+            assert_eq!(wait(&mut receiver), Outcome::NotStarted);
+            storage.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_drop_and_a_withdrawal_agree_that_it_did_not_start() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot::<u8>();
+            let storage = thread::spawn(move || drop(responder));
+            let withdrawal = receiver.withdraw();
+            assert!(matches!(withdrawal, Withdrawal::Withdrawn | Withdrawal::Ended(Outcome::NotStarted)), "{withdrawal:?}");
+            storage.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_request_dropped_after_its_start_is_in_doubt() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot::<u8>();
+            let storage = thread::spawn(move || drop(responder.start()));
+            assert_eq!(wait(&mut receiver), Outcome::InDoubt);
+            storage.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_drop_after_the_start_never_looks_as_if_it_had_not_started() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot::<u8>();
+            let storage = thread::spawn(move || responder.start().is_some());
+            let in_doubt = match receiver.withdraw() {
+                Withdrawal::Withdrawn => false,
+                Withdrawal::Started => wait(&mut receiver) == Outcome::InDoubt,
+                Withdrawal::Ended(outcome) => outcome == Outcome::InDoubt,
+            };
+            assert_eq!(storage.join().unwrap(), in_doubt);
+        });
+    }
+}
