@@ -11,10 +11,15 @@ SHELL := bash
 export CC := ccache cc
 export CXX := ccache c++
 export CCACHE_NOHASHDIR := 1
+# Nor does the language that it complains in.
+export CCACHE_SLOPPINESS := locale
 
 PORT ?= 6379
 DIR ?= ./data
 ROUNDS ?= 100
+SEEDS ?= 50
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+FUZZ := --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(TARGET_DIR)
 # The server and what tests it as a black box are compiled together, so that they share everything they depend on.
 TESTED := --package bulkhead --package bulkhead-chaos
 
@@ -24,11 +29,11 @@ TESTED := --package bulkhead --package bulkhead-chaos
 serve: build-deps ## Build, and serve on port 6379 from ./data (PORT=7000 DIR=/srv/bulkhead)
 	cargo build --release
 	mkdir -p "$(DIR)"
-	exec cargo run --release --quiet --bin bulkhead-server -- --port $(PORT) --dir "$(DIR)"
+	exec $(TARGET_DIR)/release/bulkhead-server --port $(PORT) --dir "$(DIR)"
 
 # What needs no RocksDB comes first: it fails within minutes, even where RocksDB has not been compiled yet.
 .PHONY: test
-test: deps fmt sim loom fuzz lint unit bench-smoke ## Everything that is quick enough for every change
+test: deps fmt fuzz loom sim lint unit bench-smoke ## Everything that is quick enough for every change
 	@echo "All good."
 
 ## The parts of `make test`
@@ -38,21 +43,23 @@ fmt: ## The formatting
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
-.PHONY: sim
-sim: ## The whole server in deterministic simulation
-	cargo sim
+.PHONY: fuzz
+fuzz: ## The fuzz targets, over a fixed number of inputs each
+	cargo test $(FUZZ)
 
 .PHONY: loom
 loom: ## Every interleaving of the reply slot
-	RUSTFLAGS="--cfg loom" cargo test --package bulkhead-loom --release --target-dir target/loom
+	RUSTFLAGS="--cfg loom" cargo test --package bulkhead-loom --release --target-dir $(TARGET_DIR)/loom
 
-.PHONY: fuzz
-fuzz: ## The fuzz targets, for a few seconds each
-	cargo run --manifest-path fuzz/Cargo.toml --release
+.PHONY: sim
+sim: ## The whole server in deterministic simulation (SEEDS=1000)
+	cargo test --profile sim --package bulkhead-sim
+	cargo sim run --seeds $(SEEDS)
 
 .PHONY: lint
 lint: build-deps ## Clippy, without a single warning
 	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy $(FUZZ) --all-targets -- --deny warnings
 
 .PHONY: unit
 unit: deps ## Unit, property, protocol, differential, persistence and kill -9 tests
@@ -70,9 +77,9 @@ bench: deps ## Bulkhead beside redis-server, and two runtimes beside one: a tabl
 
 .PHONY: chaos
 chaos: build-deps ## kill -9 under load, 100 rounds for each appendfsync (ROUNDS=1000)
-	cargo build --release
+	cargo build --release $(TESTED)
 	for fsync in always everysec no; do
-		cargo run --release --quiet --package bulkhead-chaos -- kill9 --rounds $(ROUNDS) --appendfsync $$fsync
+		$(TARGET_DIR)/release/bulkhead-chaos kill9 --rounds $(ROUNDS) --appendfsync $$fsync
 	done
 
 .PHONY: deny

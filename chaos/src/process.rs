@@ -25,6 +25,8 @@ pub struct Recipe {
 pub struct Server {
     child: Child,
     log: PathBuf,
+    /// Where its words begin: earlier ones are another start's.
+    log_start: u64,
     pub port: u16,
     /// From its start to its first PONG: how long a user waits after a crash.
     pub started_in: Duration,
@@ -33,10 +35,9 @@ pub struct Server {
 impl Recipe {
     /// Starts it on a free port and waits until it answers PING.
     pub fn start(&self) -> Result<Server, String> {
-        // Somebody may take the port between our look and the server's bind.
         for _ in 0..3 {
             match self.spawn().and_then(Server::wait_until_it_serves) {
-                Err(failure) if failure.contains("in use") => continue,
+                Err(failure) if is_port_taken(&failure) => continue,
                 outcome => return outcome,
             }
         }
@@ -47,7 +48,7 @@ impl Recipe {
     pub fn start_and_kill_after(&self, pause: Duration) -> Result<(), String> {
         let server = self.spawn()?;
         std::thread::sleep(pause);
-        server.kill().map(drop)
+        server.kill().or_else(|failure| if is_port_taken(&failure) { Ok(()) } else { Err(failure) })
     }
 
     /// Where the server writes what it has to say, beside its directory.
@@ -60,6 +61,7 @@ impl Recipe {
         let port = free_port().map_err(|error| fail("no free port", error))?;
         let log = self.log();
         let open = || File::options().create(true).append(true).open(&log).map_err(|error| fail("no log file", error));
+        let log_start = std::fs::metadata(&log).map_or(0, |file| file.len());
         let child = Command::new(&self.program)
             .args(["--port", &port.to_string(), "--dir"])
             .arg(&self.dir)
@@ -69,7 +71,7 @@ impl Recipe {
             .stderr(open()?)
             .spawn()
             .map_err(|error| fail(&self.program.display().to_string(), error))?;
-        Ok(Server { child, log, port, started_in: Duration::ZERO })
+        Ok(Server { child, log, log_start, port, started_in: Duration::ZERO })
     }
 }
 
@@ -80,13 +82,21 @@ impl Server {
             if self.has_ended() {
                 return Err(format!("the server ended instead of serving:\n{}", self.last_words()));
             }
-            if Client::connect(self.port).and_then(|mut client| client.call(&["PING"])).is_ok_and(is_pong) {
+            if self.serves().unwrap_or(false) {
                 self.started_in = start.elapsed();
                 return Ok(self);
             }
             std::thread::sleep(Duration::from_millis(2));
         }
         Err(format!("no PONG within {PATIENCE:?}:\n{}", self.last_words()))
+    }
+
+    /// Whether it answers PING; and it is really this one, rather than somebody who took the port.
+    fn serves(&self) -> io::Result<bool> {
+        let mut client = Client::connect(self.port)?;
+        let (pong, info) = (client.call(&["PING"])?, client.call(&["INFO", "server"])?);
+        let this = format!("process_id:{}\r", self.child.id());
+        Ok(pong.to_string() == "PONG" && matches!(info, Value::Bulk(text) if contains(&text, this.as_bytes())))
     }
 
     pub fn has_ended(&mut self) -> bool {
@@ -103,7 +113,7 @@ impl Server {
 
     fn last_words(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log).into_owned();
+        let log = String::from_utf8_lossy(log.get(self.log_start as usize..).unwrap_or_default()).into_owned();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
@@ -130,8 +140,13 @@ pub fn server_binary() -> Result<PathBuf, String> {
         .ok_or_else(|| format!("no bulkhead-server near {}: run `cargo build`, or set BULKHEAD_SERVER", this.display()))
 }
 
-fn is_pong(reply: Value) -> bool {
-    matches!(reply, Value::Simple(text) if text == "PONG")
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window == word)
+}
+
+/// Somebody may take the port between our look and the server's bind.
+fn is_port_taken(failure: &str) -> bool {
+    failure.contains("in use")
 }
 
 fn free_port() -> io::Result<u16> {

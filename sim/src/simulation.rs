@@ -121,14 +121,14 @@ impl Simulation {
             }
             Ending::Kill => {
                 disk.memory.crash_process();
-                self.turmoil.crash(SERVER);
+                self.crash();
             }
             Ending::PowerCut => {
                 let kept = self.dice.between(0..=disk.memory.unsynced() as u64) as usize;
                 self.world.trace.event("nemesis", format_args!("{kept} of the unsynced batches survive"));
                 self.partition();
                 disk.memory.lose_power(kept);
-                self.turmoil.crash(SERVER);
+                self.crash();
                 self.repair();
             }
         }
@@ -138,6 +138,11 @@ impl Simulation {
     /// Starts the server again, after it has ended.
     pub fn start(&mut self) {
         self.turmoil.bounce(SERVER);
+    }
+
+    fn crash(&mut self) {
+        self.machine.tasks.set_crashing(true);
+        self.turmoil.crash(SERVER);
     }
 
     fn partition(&mut self) {

@@ -26,7 +26,7 @@ const UNSYNCED_BYTES_MAX: usize = 16 << 20;
 /// What is wrong with a [`MemoryDisk`], until it is set to something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskFault {
-    /// Writes fail with [`EngineError::NoSpace`]. Service resumes by itself when the fault is lifted.
+    /// Writes and syncs fail with [`EngineError::NoSpace`]. Service resumes by itself when the fault is lifted.
     NoSpace,
     /// Writes fail with [`EngineError::Io`], then with [`EngineError::ReadOnly`] until the engine is opened anew; reads
     /// of [`ReadTier::All`] fail with [`EngineError::Io`] while the fault lasts.
@@ -213,12 +213,17 @@ impl State {
     }
 
     fn sync(&mut self) -> Result<(), EngineError> {
-        if matches!(self.fault, Some(DiskFault::SyncFails | DiskFault::IoError)) {
-            return Err(self.refuse_writes(EngineError::SyncFailed("fsync failed (injected)".into())));
+        match self.fault {
+            Some(DiskFault::SyncFails | DiskFault::IoError) => {
+                Err(self.refuse_writes(EngineError::SyncFailed("fsync failed (injected)".into())))
+            }
+            Some(DiskFault::NoSpace) => Err(EngineError::NoSpace("(injected)".into())),
+            Some(DiskFault::WriteStall) | None => {
+                self.syncs += 1;
+                self.settle();
+                Ok(())
+            }
         }
-        self.syncs += 1;
-        self.settle();
-        Ok(())
     }
 
     /// Takes everything written as durable.
@@ -643,9 +648,10 @@ mod tests {
         let engine = open(&disk);
         disk.set_fault(Some(DiskFault::NoSpace));
         assert!(matches!(put(&engine, "k", "v", WRITTEN), Err(EngineError::NoSpace(_))));
+        assert!(matches!(engine.sync_wal(), Err(EngineError::NoSpace(_))));
         assert_eq!(get(&*engine, "k"), None);
         disk.set_fault(None);
-        assert_eq!(put(&engine, "k", "v", WRITTEN), Ok(()));
+        assert_eq!(put(&engine, "k", "v", SYNCED), Ok(()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
-    DBRawIterator, DBRecoveryMode, DataBlockIndexType, Env, ErrorKind, FlushOptions, LogLevel, Options, ReadOptions,
+    DBRawIterator, DBRecoveryMode, DataBlockIndexType, Env, FlushOptions, LogLevel, Options, ReadOptions,
     SliceTransform, Snapshot, WriteBufferManager, properties,
 };
 use std::path::Path;
@@ -204,7 +204,7 @@ pub struct RocksEngine {
     writes: WriteModes,
     /// The sync failure after which nothing is written any more.
     failed_sync: OnceLock<String>,
-    /// The last failure to write the WAL: the same text again is RocksDB's refusal, not a new failure.
+    /// The failure to write the WAL after which no write has succeeded yet.
     wal_error: Mutex<Option<String>>,
     closed: AtomicBool,
 }
@@ -229,8 +229,9 @@ impl RocksEngine {
             wal_error: Mutex::new(None),
             closed: AtomicBool::new(false),
         };
-        for cf in ColumnFamily::ALL {
-            // A fresh flush stays readable at the cached tier. The crate has no setter for it; a live one there is.
+        for cf in [ColumnFamily::Meta, ColumnFamily::Data, ColumnFamily::Score] {
+            // A fresh flush stays readable at the cached tier. The crate has no setter for this; a live one there is,
+            // at the price of a rewritten OPTIONS file.
             let prepopulate = [("block_based_table_factory", "{prepopulate_block_cache=kFlushOnly;}")];
             engine.db.set_options_cf(engine.family(cf), &prepopulate).map_err(open_error)?;
         }
@@ -282,27 +283,37 @@ impl RocksEngine {
         }
     }
 
-    /// What a failed write was, and whether writing is over.
-    fn write_error(&self, error: rocksdb::Error) -> EngineError {
-        let text = error.as_ref().to_owned();
-        if is_wal_sync(&text) {
-            return self.sync_failed(&text);
-        }
-        match classify(error) {
-            refusal @ (EngineError::WriteStall | EngineError::NoSpace(_) | EngineError::Closed) => refusal,
-            // This write's own failure. RocksDB refuses the next ones with its text.
-            failure @ EngineError::Io(_) if text.contains(".log") && !self.is_repeated(&text) => failure,
-            // An earlier failure, of a background job or of a write, that RocksDB does not forget.
-            _ => EngineError::ReadOnly(text),
+    fn commit(&self, batch: rocksdb::WriteBatch, options: WriteOptions) -> Result<(), EngineError> {
+        let outcome = self.db.write_opt(batch, self.writes.of(options));
+        let mut wal_error = self.wal_error.lock();
+        match outcome {
+            Ok(()) => {
+                *wal_error = None;
+                Ok(())
+            }
+            Err(error) => Err(self.remember(write_error(error.into_string(), &mut wal_error))),
         }
     }
 
-    fn is_repeated(&self, text: &str) -> bool {
-        self.wal_error.lock().replace(text.to_owned()).is_some_and(|last| last == text)
+    fn sync(&self) -> Result<(), EngineError> {
+        // To sync a WAL that could not be written fails, and turns an error from which RocksDB recovers by itself (a
+        // full disk) into a fatal one. So ask first, by a write that changes nothing, whether it has recovered.
+        if self.wal_error.lock().is_some() {
+            let hurried = WriteOptions { durability: Durability::Written, no_slowdown: true };
+            match self.commit(rocksdb::WriteBatch::default(), hurried) {
+                Ok(()) | Err(EngineError::WriteStall) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.db.flush_wal(true).map_err(|error| self.remember(sync_error(error.into_string())))
     }
 
-    fn sync_failed(&self, text: &str) -> EngineError {
-        EngineError::SyncFailed(self.failed_sync.get_or_init(|| text.to_owned()).clone())
+    /// A failed sync is the end of writing.
+    fn remember(&self, error: EngineError) -> EngineError {
+        if let EngineError::SyncFailed(text) = &error {
+            self.failed_sync.get_or_init(|| text.clone());
+        }
+        error
     }
 }
 
@@ -343,13 +354,13 @@ impl Engine for RocksEngine {
                 Mutation::DeleteRange { .. } => {}
             }
         }
-        self.db.write_opt(native, self.writes.of(options)).map_err(|error| self.write_error(error))
+        self.commit(native, options)
     }
 
     fn sync_wal(&self) -> Result<(), EngineError> {
         assert_engine_thread();
         self.check_writable()?;
-        self.db.flush_wal(true).map_err(|error| self.sync_failed(error.as_ref()))
+        self.sync()
     }
 
     fn flush(&self) -> Result<(), EngineError> {
@@ -362,7 +373,9 @@ impl Engine for RocksEngine {
     fn compact(&self, cf: ColumnFamily, lower: Option<&[u8]>, upper: Option<&[u8]>) -> Result<(), EngineError> {
         assert_engine_thread();
         self.check_writable()?;
-        // The C interface keeps the outcome to itself; a failure shows as one more background error.
+        // RocksDB would flush too; but its C interface keeps the outcome of a compaction to itself. A failure shows as
+        // one more background error.
+        self.db.flush_cf(self.family(cf)).map_err(classify)?;
         let errors = || self.integer(cf, properties::BACKGROUND_ERRORS);
         let before = errors();
         self.db.compact_range_cf_opt(self.family(cf), lower, upper, &CompactOptions::default());
@@ -403,7 +416,7 @@ impl Engine for RocksEngine {
         }
         let synced = match self.failed_sync.get() {
             Some(reason) => Err(EngineError::ReadOnly(reason.clone())),
-            None => self.db.flush_wal(true).map_err(|error| self.sync_failed(error.as_ref())),
+            None => self.sync(),
         };
         self.db.cancel_all_background_work(true);
         synced
@@ -553,34 +566,64 @@ fn within_one_prefix(scan: &Scan) -> bool {
             || upper.len() == PREFIX_BYTES && lower[last].checked_add(1) == Some(upper[last]))
 }
 
-/// Whether an error of a write tells that the WAL could not be synced (`env/io_posix.cc`). Other files' syncs, which
-/// RocksDB also reports to writers when a background job failed on them, lose nothing: the WAL still has it.
-fn is_wal_sync(text: &str) -> bool {
-    ["While fsync", "While fdatasync", "While sync_file_range"].iter().any(|call| text.contains(call))
-        && (text.contains(".log") || text.contains("a directory"))
-}
-
-/// Statuses reach us as text only (`util/status.cc`), subcodes included.
-fn classify(error: rocksdb::Error) -> EngineError {
-    let (kind, text) = (error.kind(), error.into_string());
+/// What an error text of RocksDB means, for a read or a background job. Statuses reach us as text only, subcodes
+/// included (`util/status.cc`).
+fn classify(text: impl Into<String>) -> EngineError {
+    let text = text.into();
+    let kind = text.split(':').next().unwrap_or_default();
     match kind {
-        ErrorKind::Incomplete if text.contains("Write stall") => EngineError::WriteStall,
+        "Result incomplete" if text.contains("Write stall") => EngineError::WriteStall,
         // An I/O error, or (of a write, while writes are stopped) an incomplete that quotes one.
-        ErrorKind::IOError | ErrorKind::Incomplete
+        "IO error" | "Result incomplete"
             if text.contains("No space left on device") || text.contains("Space limit reached") =>
         {
             EngineError::NoSpace(text)
         }
-        ErrorKind::Incomplete => EngineError::WouldBlock,
-        ErrorKind::Corruption => EngineError::Corruption(text),
-        ErrorKind::ShutdownInProgress => EngineError::Closed,
+        "Result incomplete" => EngineError::WouldBlock,
+        "Corruption" => EngineError::Corruption(text),
+        "Shutdown in progress" => EngineError::Closed,
         _ => EngineError::Io(text),
     }
 }
 
+/// What the error of a write means. `wal_error` is the failure to write the WAL after which no write succeeded, and is
+/// set if this is one.
+fn write_error(text: String, wal_error: &mut Option<String>) -> EngineError {
+    if is_wal_sync(&text) {
+        return EngineError::SyncFailed(text);
+    }
+    let on_wal = text.contains(".log:");
+    let repeated = wal_error.as_ref() == Some(&text);
+    if on_wal {
+        *wal_error = Some(text.clone());
+    }
+    match classify(&text[..]) {
+        refusal @ (EngineError::WriteStall | EngineError::NoSpace(_) | EngineError::Closed) => refusal,
+        // This write's own failure. RocksDB refuses the next ones with its text.
+        failure @ EngineError::Io(_) if on_wal && !repeated => failure,
+        // An earlier failure, of a background job or of a write, that RocksDB does not forget.
+        _ => EngineError::ReadOnly(text),
+    }
+}
+
+/// What the error of a sync means: the end, unless the disk was too full to note in the manifest that it succeeded.
+fn sync_error(text: String) -> EngineError {
+    match classify(&text[..]) {
+        full @ EngineError::NoSpace(_) if text.contains("MANIFEST") => full,
+        _ => EngineError::SyncFailed(text),
+    }
+}
+
+/// Whether a write failed because the WAL could not be synced (`env/io_posix.cc`). Other files' syncs, which RocksDB
+/// also reports to writers when a background job failed on them, lose nothing: the WAL still has it.
+fn is_wal_sync(text: &str) -> bool {
+    ["While fsync", "While fdatasync", "While sync_file_range"].iter().any(|call| text.contains(call))
+        && (text.contains(".log:") || text.contains("a directory"))
+}
+
 /// An error of open: the lock on the directory is an I/O error like any other to RocksDB (`env/fs_posix.cc`).
-fn open_error(error: rocksdb::Error) -> EngineError {
-    match classify(error) {
+fn open_error(text: impl Into<String>) -> EngineError {
+    match classify(text) {
         EngineError::Io(text) if text.contains("lock hold by current process") || text.contains("While lock file") => {
             EngineError::Locked(text)
         }
@@ -592,7 +635,6 @@ fn open_error(error: rocksdb::Error) -> EngineError {
 mod tests {
     use super::super::thread::mark_engine_thread;
     use super::*;
-    use std::time::Duration;
 
     const CF: ColumnFamily = ColumnFamily::Meta;
 
@@ -664,6 +706,70 @@ mod tests {
         assert_eq!(engine.scan(CF, cached).next(), Ok(Some((&b"k"[..], &b"v"[..]))));
     }
 
+    #[test]
+    fn error_texts_are_told_apart() {
+        for (text, expected) in [
+            ("Result incomplete: no blocking io", EngineError::WouldBlock),
+            ("Corruption: block checksum mismatch", EngineError::Corruption("{}".into())),
+            ("IO error: While pread offset 0 len 9: /d/7.sst: Input/output error", EngineError::Io("{}".into())),
+            ("Invalid argument: Column families not opened: new", EngineError::Io("{}".into())),
+            (
+                "IO error: lock hold by current process, acquire time 1: /d/LOCK: No locks",
+                EngineError::Locked("{}".into()),
+            ),
+            ("IO error: While lock file: /d/LOCK: Resource temporarily", EngineError::Locked("{}".into())),
+            ("IO error: while open a file for lock: /d/LOCK: Permission denied", EngineError::Io("{}".into())),
+        ] {
+            assert_eq!(open_error(text).to_string(), expected.to_string().replace("{}", text));
+        }
+    }
+
+    #[test]
+    fn write_errors_say_whether_it_was_this_write_and_whether_it_is_the_end() {
+        let check = |wal_error: &mut Option<String>, text: &str, expected: fn(String) -> EngineError| {
+            assert_eq!(write_error(text.into(), wal_error), expected(text.into()));
+        };
+        let healthy = &mut None;
+        check(healthy, "Result incomplete: Write stall", |_| EngineError::WriteStall);
+        check(healthy, "Shutdown in progress: stalled writes", |_| EngineError::Closed);
+        check(healthy, "IO error: While fdatasync: /d/9.sst: Input/output error", EngineError::ReadOnly);
+        check(healthy, "Result incomplete: IO error: While pread: /d/9.sst: Input/output error", EngineError::ReadOnly);
+        check(healthy, "Corruption: block checksum mismatch", EngineError::ReadOnly);
+        check(healthy, "IO error: No space left on device: While appending to file: /d/9.sst", EngineError::NoSpace);
+        assert_eq!(*healthy, None, "none of these was about the WAL");
+        check(healthy, "IO error: While fdatasync: /d/4.log: Input/output error", EngineError::SyncFailed);
+        check(healthy, "IO error: No space left on device: While fsync: /d/4.log: No space", EngineError::SyncFailed);
+        check(healthy, "IO error: While fsync: a directory: Input/output error", EngineError::SyncFailed);
+
+        let broken = &mut None;
+        let text = "IO error: While appending to file: /d/4.log: Input/output error";
+        check(broken, text, EngineError::Io);
+        assert_eq!(broken.as_deref(), Some(text));
+        check(broken, text, EngineError::ReadOnly);
+        let full = "IO error: No space left on device: While appending to file: /d/4.log: No space left on device";
+        check(&mut None, full, EngineError::NoSpace);
+        check(&mut Some(full.into()), full, EngineError::NoSpace);
+    }
+
+    #[test]
+    fn a_failed_sync_is_the_end_unless_only_the_manifest_had_no_space() {
+        let full = "IO error: No space left on device: While appending to file: /d/MANIFEST-1: No space left on device";
+        assert_eq!(sync_error(full.into()), EngineError::NoSpace(full.into()));
+        let failed = "IO error: While fdatasync: /d/4.log: Input/output error";
+        assert_eq!(sync_error(failed.into()), EngineError::SyncFailed(failed.into()));
+
+        let directory = tempfile::tempdir().unwrap();
+        let engine = open(directory.path(), &small());
+        engine.write(&put(b"k", "v"), WriteOptions::default()).unwrap();
+        assert_eq!(engine.remember(EngineError::SyncFailed("fsync".into())), EngineError::SyncFailed("fsync".into()));
+        let refused = Err(EngineError::ReadOnly("fsync".into()));
+        assert_eq!(engine.write(&put(b"k", "w"), WriteOptions::default()), refused);
+        assert_eq!(engine.sync_wal(), refused);
+        assert_eq!(engine.flush(), refused);
+        assert_eq!(engine.get(CF, b"k", ReadTier::All), Ok(Some("v".into())), "reads go on");
+        assert_eq!(engine.close(), refused);
+    }
+
     /// Flushes at 64 KiB/s cannot keep up, so the two memtables fill.
     #[test]
     fn a_stalled_write_says_so_if_asked_not_to_wait_and_waits_otherwise() {
@@ -717,7 +823,6 @@ mod tests {
         let before = engine.statistics();
         assert!(before.memtable_bytes > 1000 && before.table_files_bytes == 0, "{before:?}");
         engine.flush().unwrap();
-        std::thread::sleep(Duration::from_millis(10));
         let after = engine.statistics();
         assert!(after.table_files_bytes > 0 && after.level0_files == 1 && after.estimated_keys == 1, "{after:?}");
         assert!(after.block_cache_bytes > 0, "{after:?}");

@@ -104,7 +104,7 @@ fn is(call: &[Bytes], name: &str) -> bool {
 #[test]
 fn planted_bugs_are_found_and_shrunk() {
     let (behind, real) = (Server::start_redis(FLAGS), Server::start_redis(FLAGS));
-    let grammar = Grammar::of_the_table();
+    let grammar = Grammar::new(&mut real.client());
     let mut overlooked = Vec::new();
     for bug in BUGS {
         let mut pair = Pair::new(proxy(behind.port, bug.plant), real.port);

@@ -2,7 +2,7 @@
 //! [`FAMILIES`]: its calls are generated from the table rows' `arguments`. What must not be generated is named in
 //! [`EXCLUDED`], what may differ in [`ALLOWED`], each with its reason; nothing else is.
 
-use bulkhead::commands::{Command, Group};
+use bulkhead::commands::{Command, Group, table};
 use bulkhead::resp::Value;
 
 use crate::pair::{Call, Pair};
@@ -59,7 +59,15 @@ pub const FAMILIES: &[Family] = &[
         group: Group::Connection,
         weight: 12,
         favourites: &[("select", 12)],
-        templates: &["SELECT {db}", "SELECT {db}", "SELECT {db}", "PING", "CLIENT SETNAME {value}", "ECHO {value}"],
+        templates: &[
+            "SELECT {db}",
+            "SELECT {db}",
+            "SELECT {db}",
+            "PING",
+            "CLIENT SETNAME {value}",
+            "CLIENT INFO",
+            "ECHO {value}",
+        ],
     },
     Family {
         group: Group::Server,
@@ -86,12 +94,9 @@ pub const EXCLUDED: &[(&str, &str)] = &[
     ("client|unpause", "belongs to CLIENT PAUSE"),
     ("client|reply", "takes the replies away that are to be compared; tests/protocol.rs"),
     ("client|list", "its lines depend on who else is connected"),
-    ("client|info", "its fields are this server's own"),
     ("*|help", "lists the subcommands that there are"),
-    ("client|setinfo", "Redis 7.0 does not have it"),
     ("config|*", "the directives are this server's own; CONFIG SET would change what is compared"),
     ("info", "reports this server"),
-    ("memory|*", "reports this server's memory"),
     ("slowlog|*", "reports how fast this server was"),
     ("latency|*", "reports how fast this server was"),
     ("command", "lists the commands that there are; the table test compares each"),
@@ -101,9 +106,6 @@ pub const EXCLUDED: &[(&str, &str)] = &[
     ("lastsave", "depends on when"),
     ("lolwut", "prints this server's own picture"),
 ];
-
-/// Words of the grammar that are commands of Redis and not of ours: as a call's first word they would not be unknown.
-pub const REDIS_ONLY: &[&str] = &["pubsub", "sync"];
 
 /// A reply that may differ between the servers, and what must be the same about it all the same.
 pub struct Allowed {
@@ -132,7 +134,9 @@ pub const ALLOWED: &[Allowed] = &[
         commands: &["command|list"],
         reason: "we have fewer commands: none that Redis does not have",
         alike: |_, call| match (call.ours, call.theirs) {
-            (Value::Array(ours), Value::Array(theirs)) => ours.iter().all(|name| theirs.contains(name)),
+            (Value::Array(ours), Value::Array(theirs)) => {
+                ours.iter().all(|name| theirs.contains(name) || is_newer(name.to_string().trim_matches('"')))
+            }
             _ => false,
         },
     },
@@ -155,6 +159,11 @@ pub const ALLOWED: &[Allowed] = &[
         commands: &["hello"],
         reason: "connection ids are this server's own",
         alike: |_, call| without_id(call.ours).is_some_and(|ours| Some(ours) == without_id(call.theirs)),
+    },
+    Allowed {
+        commands: &["client|info"],
+        reason: "buffers, ages and addresses are this connection's own; LIB-NAME and LIB-VER came with Redis 7.2",
+        alike: |_, call| client_facts(call.ours).is_some_and(|ours| Some(ours) == client_facts(call.theirs)),
     },
     Allowed {
         commands: &["client|id", "object|idletime", "time"],
@@ -198,6 +207,19 @@ fn without_id(value: &Value) -> Option<Vec<(String, String)>> {
     Some(pairs)
 }
 
+/// The fields of CLIENT INFO in their order, with the values of those that a client decides.
+fn client_facts(value: &Value) -> Option<Vec<String>> {
+    let (Value::Bulk(line) | Value::Verbatim { text: line, .. }) = value else { return None };
+    let line = String::from_utf8_lossy(line).into_owned();
+    let fields = line.split_whitespace().filter(|field| !field.starts_with("lib-"));
+    let decided = ["name", "flags", "db", "sub", "psub", "ssub", "multi", "events", "cmd", "user", "redir", "resp"];
+    let fact = |field: &str| match field.split_once('=') {
+        Some((name, _)) if !decided.contains(&name) => name.to_string(),
+        _ => field.to_string(),
+    };
+    Some(fields.map(fact).collect())
+}
+
 /// A command that can be called, under the name that COMMAND gives it.
 pub struct Callable {
     pub name: String,
@@ -220,7 +242,14 @@ pub fn callables(table: impl Iterator<Item = &'static Command>) -> Vec<Callable>
 }
 
 pub fn is_excluded(name: &str) -> bool {
-    EXCLUDED.iter().any(|(pattern, _)| covers(pattern, name)) || REDIS_ONLY.contains(&name)
+    EXCLUDED.iter().any(|(pattern, _)| covers(pattern, name)) || is_newer(name)
+}
+
+/// Whether a command came with a later Redis than the one we are compared with: there is nothing to compare it with.
+pub fn is_newer(name: &str) -> bool {
+    let version = |since: &str| since.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+    let found = callables(table::all()).into_iter().find(|callable| callable.name == name);
+    found.is_some_and(|callable| version(callable.command.since) >= vec![7, 2])
 }
 
 /// Whether `pattern` of [`EXCLUDED`] means the command called `name`.

@@ -1,25 +1,36 @@
 //! Sequences of calls, generated from the command table's own description of its arguments: mostly what the grammar
 //! allows, often with odd values, and sometimes bent until it is wrong, for error texts are part of the protocol.
 
+use std::collections::BTreeSet;
+
 use bulkhead::commands::{Argument, ArgumentKind, Command, table};
+use bulkhead::resp::Value;
 use bytes::Bytes;
 
 use crate::dice::Dice;
 use crate::families::{Callable, FAMILIES, Family, callables, is_excluded};
 use crate::sequence::Sequence;
+use crate::support::Client;
 use crate::values;
 
 /// Calls of one sequence: enough for state to build up, few enough to run many of them.
 const CALLS: std::ops::Range<usize> = 6..40;
 
+/// What can be generated.
 pub struct Grammar {
     families: Vec<(&'static Family, Vec<(Callable, usize)>)>,
     /// Every word that is a token of some command.
     tokens: Vec<&'static str>,
+    /// What is a command of the real server and not of ours: it would not be an unknown command on both.
+    foreign: BTreeSet<String>,
 }
 
 impl Grammar {
-    pub fn of_the_table() -> Grammar {
+    /// The grammar of our command table, for sequences that are compared with the server that `real` is connected to.
+    pub fn new(real: &mut Client) -> Grammar {
+        let Value::Array(names) = real.call(&["COMMAND", "LIST"]) else { panic!("COMMAND LIST gives no list") };
+        let names = names.iter().map(|name| name.to_string().trim_matches('"').to_string());
+        let foreign = names.filter(|name| !table::all().any(|command| command.name == name)).collect();
         let mut tokens = Vec::new();
         let mut families: Vec<(&Family, Vec<(Callable, usize)>)> =
             FAMILIES.iter().map(|row| (row, Vec::new())).collect();
@@ -35,7 +46,7 @@ impl Grammar {
         families.retain(|(_, members)| !members.is_empty());
         tokens.sort_unstable();
         tokens.dedup();
-        Grammar { families, tokens }
+        Grammar { families, tokens, foreign }
     }
 
     /// The sequence of `seed`.
@@ -52,7 +63,8 @@ impl Grammar {
     fn call(&self, dice: &mut Dice) -> Vec<Bytes> {
         loop {
             let call = self.any_call(dice);
-            if !is_excluded(&name_of(&call)) && !takes_seconds(&call) {
+            let name = name_of(&call);
+            if !is_excluded(&name) && !self.foreign.contains(&name) && !takes_seconds(&call) {
                 return call;
             }
         }

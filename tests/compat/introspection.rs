@@ -4,14 +4,8 @@
 use bulkhead::commands::table;
 use bulkhead::resp::Value;
 
+use crate::families::is_newer;
 use crate::support::{Client, Server};
-
-/// Subcommands that Redis 7.0 has no entry for.
-const OURS_ONLY: &[(&str, &str)] = &[
-    ("client|setinfo", "came with Redis 7.2"),
-    ("debug|help", "Redis' DEBUG has subcommands and does not list them"),
-    ("debug|sleep", "Redis' DEBUG has subcommands and does not list them"),
-];
 
 #[test]
 fn command_info_and_docs_equal_the_real_servers() {
@@ -19,7 +13,6 @@ fn command_info_and_docs_equal_the_real_servers() {
     let (mut ours, mut theirs) = (ours.client(), theirs.client());
     let mut differences = Vec::new();
     let mut compared = 0;
-    let is_ours_only = |name: &String| OURS_ONLY.iter().any(|(ours, _)| ours == name);
     for command in table::all() {
         let expected = one(&mut theirs, "INFO", command.name);
         if !matches!(expected, Value::Array(_)) {
@@ -30,7 +23,7 @@ fn command_info_and_docs_equal_the_real_servers() {
             .subcommands
             .iter()
             .map(|sub| format!("{}|{}", command.name, sub.name))
-            .filter(|name| !is_ours_only(name))
+            .filter(|name| !is_newer(name))
             .collect();
         let info = one(&mut ours, "INFO", command.name);
         difference(

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::time::{Duration, Instant};
 
+use bulkhead::commands::table;
 use bulkhead::resp::Value;
 use bytes::{Bytes, BytesMut};
 
@@ -21,7 +22,7 @@ pub const FLAGS: &[&str] = &["--proto-max-bulk-len", "1mb", "--databases", "16"]
 const DATABASES: std::ops::Range<usize> = 0..16;
 
 /// How soon an expired key is counted no more, whether it was looked at or not.
-const RECLAIMED_WITHIN: Duration = Duration::from_secs(2);
+const RECLAIMED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A key that expires within this is waited for; later ones outlast the sequence.
 const SOON_MS: i64 = 5000;
@@ -75,6 +76,10 @@ impl Pair {
         }
     }
 
+    pub fn real_port(&self) -> u16 {
+        self.ports[1]
+    }
+
     /// Runs `sequence` on both servers, up to where they disagree.
     pub fn run(&mut self, sequence: &Sequence) -> Result<(), Mismatch> {
         self.begin(sequence.resp3);
@@ -119,7 +124,7 @@ impl Pair {
         let replies = self.exchange(calls);
         for (at, (call, [ours, theirs])) in calls.iter().zip(replies).enumerate() {
             if !self.alike(call, &ours, &theirs) {
-                let signature = name_of(call);
+                let signature = signature_of(call);
                 return Err(Mismatch {
                     at: Some(from + at),
                     signature,
@@ -366,6 +371,13 @@ impl Mismatch {
         let _ = write!(text, "{at_end}# expected: {}\n# got:      {}\n", indented(&self.theirs), indented(&self.ours));
         text
     }
+}
+
+/// All unknown commands disagree in the same way.
+fn signature_of(call: &[Bytes]) -> String {
+    let name = name_of(call);
+    let word = name.split('|').next().unwrap_or_default();
+    if table::all().any(|command| command.name == word) { name } else { "an unknown command".into() }
 }
 
 fn excerpt(text: &str, chars: usize) -> String {

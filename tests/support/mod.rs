@@ -208,7 +208,7 @@ fn on_a_free_port(start: impl Fn(u16) -> Result<Server, StartFailure>) -> Server
         match start(free_port()) {
             Ok(server) => return server,
             Err(failure) => {
-                let _ = write!(failures, "{}: {}\n", failure.status, failure.log);
+                let _ = writeln!(failures, "{}: {}", failure.status, failure.log);
                 if !failure.log.contains("in use") {
                     break;
                 }

@@ -54,10 +54,10 @@ fn run(world: &Arc<World>) -> Verdict {
     let plan = Plan {
         config: configuration(&mut dice, fsync),
         rounds: (0..dice.between(1..=4))
-            .map(|_| (dice.millis(20..=3000), dice.pick(&endings), dice.millis(0..=500)))
+            .map(|_| (dice.millis(20..=2500), dice.pick(&endings), dice.millis(0..=500)))
             .collect(),
         commands_max: dice.pick(&[1, 5]),
-        pause_ms_max: dice.pick(&[0, 3, 30]),
+        pause_ms_max: dice.pick(&[2, 10, 50]),
     };
     world.trace.event("plan", format_args!("{plan:?}"));
     let mut simulation = Simulation::new(world, &plan.config);

@@ -19,7 +19,9 @@ use bulkhead::env::{Env, ShutdownRequest};
 pub use clock::WallClock;
 pub use disk::Disk;
 pub use network::Chunked;
-pub use runtime::{PAUSE_MS_MAX, Weather};
+pub use runtime::{PAUSE_MS_MAX, Tasks, Weather};
+
+use runtime::SimRuntimes;
 
 use crate::Verdict;
 use crate::dice::Dice;
@@ -47,6 +49,7 @@ pub struct Machine {
     pub disk: Arc<Disk>,
     pub wall: Arc<WallClock>,
     pub weather: Weather,
+    pub tasks: Arc<Tasks>,
     shutdown: Mutex<Arc<ShutdownRequest>>,
     starts: Mutex<u64>,
 }
@@ -63,6 +66,7 @@ impl Machine {
             disk,
             wall: Arc::default(),
             weather,
+            tasks: Arc::default(),
             shutdown: Mutex::default(),
             starts: Mutex::new(0),
         })
@@ -76,6 +80,7 @@ impl Machine {
             *starts
         };
         self.world.trace.event("server", format_args!("start {start}"));
+        self.tasks.set_crashing(false);
         let shutdown = Arc::new(ShutdownRequest::default());
         *self.shutdown.lock().expect("nobody panics while replacing it") = shutdown.clone();
         bulkhead::server::run(self.env(start), Arc::new(self.config()?), shutdown).await?;
@@ -98,12 +103,18 @@ impl Machine {
     }
 
     fn env(&self, start: u64) -> Env {
-        let (trace, disk) = (&self.world.trace, &self.disk);
+        let (trace, disk, tasks) = (&self.world.trace, &self.disk, &self.tasks);
         let dice = |door: &str| self.world.dice(&format!("{door} {start}"));
         Env {
             clock: Arc::new(clock::SimClock::new(self.wall.clone())),
             network: Arc::new(network::SimNetwork::new(dice("network"), trace.clone())),
-            runtimes: Arc::new(runtime::SimRuntimes::new(dice("runtimes"), self.weather, disk.clone(), trace.clone())),
+            runtimes: Arc::new(SimRuntimes::new(
+                dice("runtimes"),
+                self.weather,
+                tasks.clone(),
+                disk.clone(),
+                trace.clone(),
+            )),
             random: Arc::new(random::SimRandom::new(dice("random"))),
             storage: Arc::new(disk::SimStorage::new(disk.clone())),
         }

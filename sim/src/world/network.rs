@@ -49,7 +49,7 @@ impl Listener for SimListener {
         Box::pin(async move {
             let (stream, peer) = self.listener.accept().await?;
             let local = stream.local_addr()?.to_string();
-            let name = format!("server-{}", peer);
+            let name = format!("server-{peer}");
             let stream = Chunked::new(stream, name, self.dice.fork(), self.trace.clone());
             Ok(Incoming { stream: Box::new(stream), peer: peer.to_string(), local, is_local: peer.ip().is_loopback() })
         })
@@ -70,6 +70,9 @@ enum Manners {
     /// Now this, now that.
     Mixed,
 }
+
+/// Bytes that go through at once, where not all do.
+const PIECE_MAX: usize = 512;
 
 /// A stream that reads and writes in pieces. Both ends of a connection have one.
 pub struct Chunked {
@@ -93,11 +96,13 @@ impl Chunked {
     fn piece(&mut self, len: usize) -> usize {
         let most = match self.manners {
             Manners::Whole => return len,
-            Manners::Crumbs => self.dice.between(1..=3),
+            // A larger one now and then, so that long messages end.
+            Manners::Crumbs if self.dice.one_in(16) => PIECE_MAX as u64,
+            Manners::Crumbs => 3,
             Manners::Mixed if self.dice.one_in(3) => return len,
-            Manners::Mixed => self.dice.between(1..=64),
+            Manners::Mixed => 64,
         };
-        len.min(most as usize)
+        len.min(self.dice.between(1..=most) as usize)
     }
 
     /// Readiness that turns out to be none, now and then.
@@ -120,14 +125,21 @@ impl AsyncRead for Chunked {
         if this.is_unready(context) {
             return Poll::Pending;
         }
-        let mut piece = vec![0; this.piece(buffer.remaining())];
-        let mut piece = ReadBuf::new(&mut piece);
-        let read = ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece));
+        let piece = this.piece(buffer.remaining());
+        let before = buffer.filled().len();
+        let read = if piece == buffer.remaining() {
+            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))
+        } else {
+            let mut bytes = [0; PIECE_MAX];
+            let mut bytes = ReadBuf::new(&mut bytes[..piece]);
+            let read = ready!(Pin::new(&mut this.stream).poll_read(context, &mut bytes));
+            buffer.put_slice(bytes.filled());
+            read
+        };
         match &read {
-            Ok(()) => this.trace.bytes(&this.name, "reads", piece.filled()),
+            Ok(()) => this.trace.bytes(&this.name, "reads", &buffer.filled()[before..]),
             Err(error) => this.trace.event(&this.name, format_args!("cannot read: {error}")),
         }
-        buffer.put_slice(piece.filled());
         Poll::Ready(read)
     }
 }

@@ -4,11 +4,15 @@
 //! Tokio runs ready tasks first come, first served, which is one interleaving of many. So every task passes a
 //! [`Hurdle`] before each of its steps: it lets others go first, or stands still for some milliseconds, as a thread does
 //! that the kernel has taken off its processor.
+//!
+//! The bodies of the tasks are kept in [`Tasks`], for one reason: when a runtime is dropped, as in a crash, tokio drops
+//! its tasks in an order that depends on how many the process has started before, and with them sockets say goodbye.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -44,16 +48,68 @@ impl Weather {
 /// stalls writes, these tasks are held instead, before their next step.
 const WRITERS: &[&str] = &["sto-writer", "sto-open"];
 
+/// The bodies of a machine's tasks, by the order in which they were started.
+#[derive(Default)]
+pub struct Tasks(Mutex<TaskList>);
+
+#[derive(Default)]
+struct TaskList {
+    started: u64,
+    /// Without those that are running just now.
+    bodies: BTreeMap<u64, BoxFuture<'static, ()>>,
+    crashing: bool,
+}
+
+impl Tasks {
+    /// The machine starts, or crashes: from then on the end of any task is the end of all, in order.
+    pub fn set_crashing(&self, crashing: bool) {
+        self.lock().crashing = crashing;
+    }
+
+    fn add(&self, body: BoxFuture<'static, ()>) -> u64 {
+        let mut list = self.lock();
+        list.started += 1;
+        let number = list.started;
+        list.bodies.insert(number, body);
+        number
+    }
+
+    fn take(&self, number: u64) -> Option<BoxFuture<'static, ()>> {
+        self.lock().bodies.remove(&number)
+    }
+
+    fn put_back(&self, number: u64, body: BoxFuture<'static, ()>) {
+        self.lock().bodies.insert(number, body);
+    }
+
+    fn end(&self, number: u64) {
+        let ending: Vec<_> = {
+            let mut list = self.lock();
+            match list.crashing {
+                true => std::mem::take(&mut list.bodies).into_values().collect(),
+                false => list.bodies.remove(&number).into_iter().collect(),
+            }
+        };
+        // Outside the lock: what a task owned may end other tasks.
+        drop(ending);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TaskList> {
+        self.0.lock().expect("nobody panics while holding it")
+    }
+}
+
 pub struct SimRuntimes {
     dice: Mutex<Dice>,
     weather: Weather,
+    tasks: Arc<Tasks>,
     disk: Arc<Disk>,
     trace: Arc<Trace>,
 }
 
 impl SimRuntimes {
-    pub fn new(dice: Dice, weather: Weather, disk: Arc<Disk>, trace: Arc<Trace>) -> SimRuntimes {
-        SimRuntimes { dice: Mutex::new(dice), weather, disk, trace }
+    pub fn new(dice: Dice, weather: Weather, tasks: Arc<Tasks>, disk: Arc<Disk>, trace: Arc<Trace>) -> SimRuntimes {
+        SimRuntimes { dice: Mutex::new(dice), weather, tasks, disk, trace }
     }
 }
 
@@ -62,7 +118,8 @@ impl Runtimes for SimRuntimes {
         self.trace.event(spec.name, format_args!("{spec:?}"));
         Ok(Arc::new(SimDomain {
             spec,
-            tasks: Mutex::default(),
+            own: Mutex::default(),
+            tasks: self.tasks.clone(),
             dice: Mutex::new(self.dice.lock().expect("a draw does not panic").fork()),
             weather: self.weather,
             disk: self.disk.clone(),
@@ -73,7 +130,9 @@ impl Runtimes for SimRuntimes {
 
 struct SimDomain {
     spec: DomainSpec,
-    tasks: Mutex<JoinSet<()>>,
+    /// What ends with the domain.
+    own: Mutex<JoinSet<()>>,
+    tasks: Arc<Tasks>,
     dice: Mutex<Dice>,
     weather: Weather,
     disk: Arc<Disk>,
@@ -83,16 +142,17 @@ struct SimDomain {
 impl SimDomain {
     fn steps(&self, body: BoxFuture<'static, ()>, is_engine: bool, held_by: Option<Arc<Disk>>) -> Steps {
         let dice = self.dice.lock().expect("a draw does not panic").fork();
-        Steps { body, dice, weather: self.weather, hurdle: Hurdle::Undrawn, held_by, is_engine }
+        let (tasks, weather, hurdle) = (self.tasks.clone(), self.weather, Hurdle::Undrawn);
+        Steps { number: tasks.add(body), tasks, dice, weather, hurdle, held_by, is_engine }
     }
 }
 
 impl Domain for SimDomain {
     fn spawn_body(&self, body: BoxFuture<'static, ()>) {
-        let mut tasks = self.tasks.lock().expect("starting a task does not panic");
+        let mut own = self.own.lock().expect("starting a task does not panic");
         // Those that ended are forgotten here, or a domain would grow with every connection.
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(self.steps(body, self.spec.engine_on_workers, None));
+        while own.try_join_next().is_some() {}
+        own.spawn(self.steps(body, self.spec.engine_on_workers, None));
     }
 
     fn spawn_engine_body(&self, name: String, body: BoxFuture<'static, ()>) -> io::Result<()> {
@@ -104,7 +164,7 @@ impl Domain for SimDomain {
 
     fn shutdown(&self) {
         self.trace.event(self.spec.name, format_args!("shut down"));
-        self.tasks.lock().expect("aborting tasks does not panic").abort_all();
+        self.own.lock().expect("aborting tasks does not panic").abort_all();
     }
 }
 
@@ -119,7 +179,8 @@ enum Hurdle {
 
 /// A task's steps, and the hurdles in front of each.
 struct Steps {
-    body: BoxFuture<'static, ()>,
+    number: u64,
+    tasks: Arc<Tasks>,
     dice: Dice,
     weather: Weather,
     hurdle: Hurdle,
@@ -172,7 +233,18 @@ impl Future for Steps {
             }
         }
         this.hurdle = Hurdle::Undrawn;
-        let body = &mut this.body;
-        if this.is_engine { as_engine_thread(|| body.as_mut().poll(context)) } else { body.as_mut().poll(context) }
+        let Some(mut body) = this.tasks.take(this.number) else { return Poll::Ready(()) };
+        let mut step = || body.as_mut().poll(context);
+        let polled = if this.is_engine { as_engine_thread(step) } else { step() };
+        if polled.is_pending() {
+            this.tasks.put_back(this.number, body);
+        }
+        polled
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.tasks.end(self.number);
     }
 }

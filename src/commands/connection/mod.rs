@@ -113,13 +113,12 @@ fn hello(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
     };
     let (mut credentials, mut name) = (None, None);
     while let Some(option) = args.peek() {
-        let option_error = |_| CommandError::custom(format!("ERR Syntax error in HELLO option '{}'", text(option)));
         if args.remaining() > 2 && args.take_word("AUTH") {
             credentials = Some((args.next()?, args.next()?));
         } else if args.remaining() > 1 && args.take_word("SETNAME") {
             name = Some(client::valid_name(args.next()?)?);
         } else {
-            return Err(option_error(()));
+            return Err(CommandError::custom(format!("ERR Syntax error in HELLO option '{}'", text(option))));
         }
     }
     if let Some((user, password)) = credentials {
