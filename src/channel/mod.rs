@@ -37,6 +37,8 @@ pub struct StorageCommand {
     /// The command's full name, for logs.
     pub name: &'static str,
     pub counters: Arc<CommandCounters>,
+    /// Its row is flagged fast.
+    pub is_fast: bool,
     pub operation: Box<dyn Operation>,
     /// What the client sent, for the slow log.
     pub args: CommandArgs,

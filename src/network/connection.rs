@@ -19,12 +19,13 @@ use uuid::Builder;
 
 use crate::channel::{InFlight, Outgoing, RequestId, Step, StorageCommand, StorageResponse, Submitted};
 use crate::commands::context::ReplyMode;
+use crate::commands::secrets::is_secret;
 use crate::commands::spec::NetworkHandler;
 use crate::commands::table::Call;
 use crate::commands::{CommandError, Flag, Next, Operation, Run, Session};
 use crate::env::{BoxFuture, Random, Stream};
 use crate::limits;
-use crate::observe::PauseKind;
+use crate::observe::{PauseKind, Ran};
 use crate::resp::{CommandArgs, DecodeLimits, Decoder, ReplyBuffer};
 
 /// A client's connection, from accept to close.
@@ -288,8 +289,8 @@ impl Connection {
         self.batch.runs = true;
         self.batch.writes |= call.command.writes();
         let (db, protocol, silent) = (self.session.db, self.session.protocol, self.is_silent());
-        let (name, counters) = (call.command.name, call.counters);
-        self.batch.steps.push(Step::Run(StorageCommand { name, counters, operation, args, db, protocol, silent }));
+        let (name, is_fast, counters) = (call.command.name, call.command.has(Flag::Fast), call.counters);
+        self.batch.steps.push(Step::Run(StorageCommand { name, counters, is_fast, operation, args, db, protocol, silent }));
         self.advance_reply_mode();
     }
 
@@ -300,6 +301,14 @@ impl Connection {
         let result = handler(&mut self.session, args, &mut reply);
         let took = self.session.server.env.clock.now().saturating_sub(started);
         call.counters.record(took, result.is_err());
+        if !call.command.has(Flag::SkipSlowlog) {
+            let server = &self.session.server;
+            let is_fast = call.command.has(Flag::Fast);
+            let ran = Ran { args, client: &self.session.client, took, is_fast };
+            let hide = |index| is_secret(call, args, index);
+            let config = server.config.current();
+            server.stats.note_if_slow(&ran, hide, &config.monitoring, || server.env.clock.unix_time());
+        }
         match result {
             Ok(next) => {
                 self.finish_command(Ok(reply.into_bytes().freeze()));

@@ -2,7 +2,6 @@
 //! and nothing else.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -10,7 +9,7 @@ use super::server::StorageState;
 use crate::channel::StorageCommand;
 use crate::env::panic_message;
 use crate::keyspace::{CommandError, Keyspace, TxnError};
-use crate::observe::Client;
+use crate::observe::{Client, Ran};
 use crate::resp::ReplyBuffer;
 
 /// The command has to be run again, by someone who can do more.
@@ -57,23 +56,10 @@ pub fn execute(
     if outcome.is_ok() {
         let took = state.env.clock.now().saturating_sub(started);
         command.counters.record(took, outcome == Ok(false));
-        note_if_slow(state, command, client, took);
+        let ran = Ran { args: &command.args, client, took, is_fast: command.is_fast };
+        let config = state.config.current();
+        // No storage command has a secret among its arguments.
+        state.stats.note_if_slow(&ran, |_| false, &config.monitoring, || state.env.clock.unix_time());
     }
     outcome
-}
-
-/// SLOWLOG and LATENCY.
-fn note_if_slow(state: &StorageState, command: &StorageCommand, client: &Client, took: Duration) {
-    let config = state.config.current();
-    let monitoring = &config.monitoring;
-    let slower_than_us = monitoring.slowlog_slower_than_us;
-    if slower_than_us >= 0 && took.as_micros() >= slower_than_us as u128 {
-        let unix_s = state.env.clock.unix_time().as_secs();
-        let entries_max = monitoring.slowlog_entries_max;
-        state.stats.slowlog.record(&command.args, |_| false, client, took, unix_s, entries_max);
-    }
-    let took_ms = took.as_millis() as u64;
-    if monitoring.latency_threshold_ms > 0 && took_ms >= monitoring.latency_threshold_ms {
-        state.stats.latency.record("command", took_ms, state.env.clock.unix_time().as_secs());
-    }
 }
