@@ -16,11 +16,20 @@ pub async fn run(env: Env, config: Arc<LiveConfig>, shutdown: Arc<ShutdownReques
         tracing::info!(%address, "listening");
     }
     tracing::info!("Ready to accept connections");
+    let server = manager.server().clone();
     loop {
         tokio::select! {
             biased;
             () = shutdown.requested() => break,
-            () = env.clock.sleep(SAMPLE_INTERVAL) => manager.server().stats.sample(env.clock.now()),
+            () = server.storage_restart.notified() => {
+                tracing::info!("restarting storage");
+                if let Err(error) = manager.restart_storage().await {
+                    manager.stop().await;
+                    return Err(error);
+                }
+                tracing::info!(health = ?manager.health(), "storage restarted");
+            }
+            () = env.clock.sleep(SAMPLE_INTERVAL) => server.stats.sample(env.clock.now()),
         }
     }
     tracing::info!("stopping: answering what is in flight");

@@ -258,7 +258,7 @@ fn a_port_that_is_taken_is_named_and_the_data_stays_free_for_others() {
     let output = child.wait_with_output().expect("its output");
     let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert_eq!(output.status.code(), Some(1), "{log}");
-    assert!(log.contains(&format!("127.0.0.1:{port}")) && log.contains("in use"), "{log}");
+    assert!(log.contains(&format!(":{port}")) && log.contains("in use"), "{log}");
     Server::start_in(dir.path(), &[]).stop();
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use super::CommandTable;
 use crate::channel::StorageClient;
@@ -81,6 +82,8 @@ pub struct Server {
     pub shutdown: Arc<ShutdownRequest>,
     /// 40 hexadecimal digits, new at every start (INFO's `run_id`).
     pub run_id: String,
+    /// Asks for the storage side to be started anew (DEBUG RESTART-STORAGE).
+    pub storage_restart: Notify,
     /// The storage side, while it runs: for its figures. Its engine is not for the network side (R2.1).
     pub storage_state: ArcSwapOption<StorageState>,
     /// Where threads may wait for the disk: CONFIG REWRITE.

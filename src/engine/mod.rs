@@ -178,8 +178,9 @@ pub trait Engine: View + Send + Sync + 'static {
     /// [`EngineError::SyncFailed`]: there the disk's state is unknown and the engine refuses writes from then on.
     fn write(&self, batch: &WriteBatch, options: WriteOptions) -> Result<(), EngineError>;
 
-    /// Makes every batch written before this call durable (fsync of the WAL). A failure is final: the engine refuses
-    /// writes from then on, for a second fsync that succeeds proves nothing about what the first one lost.
+    /// Makes every batch written before this call durable (fsync of the WAL). [`EngineError::SyncFailed`] is final: the
+    /// engine refuses writes from then on, for a second fsync that succeeds proves nothing about what the first one
+    /// lost. [`EngineError::NoSpace`] says that there was no fsync, and nothing is lost: ask again.
     fn sync_wal(&self) -> Result<(), EngineError>;
 
     /// Writes memtables out to files and waits for it.
@@ -188,7 +189,7 @@ pub trait Engine: View + Send + Sync + 'static {
     /// Compacts the range (`None`: unbounded) and waits for it.
     fn compact(&self, cf: ColumnFamily, lower: Option<&[u8]>, upper: Option<&[u8]>) -> Result<(), EngineError>;
 
-    /// Current figures; may take the engine's internal lock, so ask rarely and from one thread.
+    /// Current figures, zeros once closed; may take the engine's internal lock, so ask rarely and from one thread.
     fn statistics(&self) -> EngineStatistics;
 
     /// Syncs the WAL and stops background work. Calls after it answer [`EngineError::Closed`].
@@ -205,13 +206,15 @@ pub struct EngineStatistics {
     pub pending_compaction_bytes: u64,
     pub running_compactions: u64,
     pub running_flushes: u64,
+    /// Of the column family that has the most: it is what RocksDB slows and stops writes by.
     pub level0_files: u64,
+    /// Of the column family that has the most.
     pub immutable_memtables: u64,
     /// RocksDB's write controller has stopped writes.
     pub writes_stopped: bool,
     /// Bytes per second to which RocksDB's write controller holds writes; 0: not held.
     pub delayed_write_rate: u64,
-    /// RocksDB's count of background errors.
+    /// Flushes and compactions that failed. Failed writes and syncs are not counted.
     pub background_errors: u64,
 }
 

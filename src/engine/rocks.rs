@@ -30,7 +30,8 @@ pub struct RocksOptions {
     /// Capacity of the block cache (a HyperClockCache), in bytes. Holds index and filter blocks too. About 40 % of the
     /// machine's memory serves best: 10 GiB of 24.
     pub block_cache_bytes: usize,
-    /// `write_buffer_size` of the column families `meta` and `data`, in bytes (64 KiB or more): one memtable.
+    /// `write_buffer_size` of the column families `meta` and `data`, in bytes (64 KiB or more): one memtable. After a
+    /// full disk RocksDB resumes once this much is free.
     pub write_buffer_size: usize,
     /// `write_buffer_size` of the column families `score`, `ttl` and `default`, in bytes (64 KiB or more).
     pub write_buffer_size_small: usize,
@@ -213,8 +214,10 @@ impl RocksEngine {
     /// Opens the store in `directory`, creating what is missing and replaying the WAL.
     ///
     /// # Errors
-    /// [`EngineError::Locked`] while another engine, of this process or another, has it open;
-    /// [`EngineError::Corruption`]; [`EngineError::Io`] for all else, such as a column family this version does not know.
+    /// [`EngineError::Locked`] while another engine, of this process or another, has it open (a closed one has it until
+    /// it is dropped);
+    /// [`EngineError::Corruption`]; [`EngineError::NoSpace`], for replaying the WAL writes files; [`EngineError::Io`] for
+    /// all else, such as a column family this version does not know.
     pub fn open(directory: &Path, options: &RocksOptions) -> Result<Arc<RocksEngine>, EngineError> {
         assert_engine_thread();
         let cache = Cache::new_hyper_clock_cache(options.block_cache_bytes, 0);
@@ -231,9 +234,9 @@ impl RocksEngine {
         };
         for cf in [ColumnFamily::Meta, ColumnFamily::Data, ColumnFamily::Score] {
             // A fresh flush stays readable at the cached tier. The crate has no setter for this; a live one there is,
-            // at the price of a rewritten OPTIONS file.
+            // which rewrites the OPTIONS file. It is a comfort only: where that fails (a full disk), serve without.
             let prepopulate = [("block_based_table_factory", "{prepopulate_block_cache=kFlushOnly;}")];
-            engine.db.set_options_cf(engine.family(cf), &prepopulate).map_err(open_error)?;
+            engine.db.set_options_cf(engine.family(cf), &prepopulate).ok();
         }
         Ok(Arc::new(engine))
     }

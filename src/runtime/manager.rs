@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::Notify;
 
 use crate::channel::{MessageChannel, StorageClient};
 use crate::commands::CommandTable;
@@ -91,6 +92,7 @@ impl RuntimeManager {
             run_id: run_id(&env),
             env,
             config,
+            storage_restart: Notify::new(),
             storage_state: ArcSwapOption::empty(),
             storage_domain: storage_domain.clone(),
         });

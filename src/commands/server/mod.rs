@@ -140,13 +140,15 @@ OK
     ..BASE
 };
 
-/// As in Redis, what can be debugged is no part of the command table. Here it is nothing but patience: SLEEP delays who
-/// asks for it and nobody else.
+/// As in Redis, what can be debugged is no part of the command table. SLEEP delays who asks for it and nobody else;
+/// RESTART-STORAGE is ours.
 fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
     const HELP: &[&str] = &[
         "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "SLEEP <seconds>",
         "    Delay this reply, and what this connection sends after it. Decimals allowed.",
+        "RESTART-STORAGE",
+        "    Start the storage threads anew over the same data. Requests wait meanwhile.",
         "HELP",
         "    Print this help.",
     ];
@@ -154,6 +156,11 @@ fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
     if args.len() == 2 && words.take_word("HELP") {
         reply.array(HELP.len());
         HELP.iter().for_each(|line| reply.simple(line));
+        return Ok(Next::Done);
+    }
+    if args.len() == 2 && words.take_word("RESTART-STORAGE") {
+        session.server.storage_restart.notify_one();
+        reply.ok();
         return Ok(Next::Done);
     }
     if args.len() != 3 || !words.take_word("SLEEP") {
