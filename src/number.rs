@@ -35,6 +35,8 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
 /// Reads a SCAN cursor as Redis does, with `strtoul`: digits behind an optional sign, where `-1` is the largest number
 /// and nothing at all is 0.
 pub fn parse_cursor(text: &[u8]) -> Option<u64> {
+    // A C string: it ends at a NUL.
+    let text = memchr::memchr(0, text).map_or(text, |end| &text[..end]);
     let (negative, digits) = split_sign(text);
     if digits.is_empty() {
         return text.is_empty().then_some(0);

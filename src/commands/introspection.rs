@@ -9,7 +9,7 @@ use super::connection::text;
 use super::table::key_positions;
 use super::{
     Argument, ArgumentKind, BeginSearch, Command, CommandError, CommandTable, FindKeys, Flag, Group, KeySpec, Next,
-    Run, Session,
+    Run, Session, echoed,
 };
 use crate::glob;
 use crate::resp::{CommandArgs, ReplyBuffer};
@@ -610,11 +610,10 @@ fn syntax(argument: &Argument) -> String {
 
 /// The error of a subcommand that checks the number of its arguments itself.
 pub(super) fn unknown_subcommand_or_arity(args: &CommandArgs) -> CommandError {
-    let word = text(args.get(1).unwrap_or_default());
-    let container = text(args.name()).to_ascii_uppercase();
-    CommandError::custom(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
-    ))
+    let word = echoed(args.get(1).unwrap_or_default());
+    let container = args.name().to_ascii_uppercase();
+    let what = b"ERR unknown subcommand or wrong number of arguments for '";
+    CommandError::echo(&[what, word, b"'. Try ", &container, b" HELP."])
 }
 
 #[cfg(test)]

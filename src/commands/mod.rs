@@ -22,8 +22,8 @@ mod network_tests;
 #[cfg(test)]
 mod tests;
 
+pub use crate::keyspace::{CommandError, Operation, echoed};
 pub use context::{Next, Session};
-pub use crate::keyspace::{CommandError, Operation};
 pub use spec::{Argument, ArgumentKind, BeginSearch, Command, FindKeys, Flag, Group, KeySpec, Run};
 pub use table::CommandTable;
 

@@ -270,12 +270,7 @@ impl KeySpec {
 
     /// Keys from argument `index` on: `last` relative to it, or from the end when negative.
     pub const fn range(index: usize, last: i32, step: i32, flags: &'static [&'static str]) -> KeySpec {
-        KeySpec {
-            flags,
-            begin: BeginSearch::Index(index),
-            find: FindKeys::Range { last, step, limit: 0 },
-            notes: "",
-        }
+        KeySpec { flags, begin: BeginSearch::Index(index), find: FindKeys::Range { last, step, limit: 0 }, notes: "" }
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::{BeginSearch, Command, CommandError, FAMILIES, FindKeys, KeySpec};
+use super::{BeginSearch, Command, CommandError, FAMILIES, FindKeys, KeySpec, echoed};
+use crate::limits;
 use crate::observe::{CommandCounters, CommandStats};
 use crate::resp::CommandArgs;
 
@@ -173,22 +174,17 @@ fn positions(spec: &KeySpec, args: &CommandArgs) -> Vec<usize> {
     }
 }
 
+/// Redis repeats at most 128 bytes of the name, and about as many of the arguments.
 fn unknown_command(args: &CommandArgs) -> CommandError {
-    // Redis prints at most 128 bytes of the name and of the arguments.
-    let name = String::from_utf8_lossy(&args.name()[..args.name().len().min(128)]).into_owned();
-    let mut shown = String::new();
+    let mut shown = Vec::new();
     for arg in args.iter().skip(1) {
-        if shown.len() >= 128 {
-            break;
-        }
-        let arg = &arg[..arg.len().min(128 - shown.len())];
-        shown.push_str(&format!("'{}' ", String::from_utf8_lossy(arg)));
+        let Some(room @ 1..) = limits::ERROR_WORD_BYTES_MAX.checked_sub(shown.len()) else { break };
+        shown.extend_from_slice(&[b"'", echoed(&arg[..arg.len().min(room)]), b"' "].concat());
     }
-    CommandError::custom(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+    CommandError::echo(&[b"ERR unknown command '", echoed(args.name()), b"', with args beginning with: ", &shown])
 }
 
 fn unknown_subcommand(container: &Command, word: &[u8]) -> CommandError {
-    let word = String::from_utf8_lossy(&word[..word.len().min(128)]).into_owned();
     let name = container.name.to_ascii_uppercase();
-    CommandError::custom(format!("ERR unknown subcommand '{word}'. Try {name} HELP."))
+    CommandError::echo(&[b"ERR unknown subcommand '", echoed(word), b"'. Try ", name.as_bytes(), b" HELP."])
 }

@@ -30,13 +30,8 @@ pub enum ColumnFamily {
 }
 
 impl ColumnFamily {
-    pub const ALL: [ColumnFamily; 5] = [
-        ColumnFamily::Control,
-        ColumnFamily::Meta,
-        ColumnFamily::Data,
-        ColumnFamily::Score,
-        ColumnFamily::Ttl,
-    ];
+    pub const ALL: [ColumnFamily; 5] =
+        [ColumnFamily::Control, ColumnFamily::Meta, ColumnFamily::Data, ColumnFamily::Score, ColumnFamily::Ttl];
 
     /// The name on disk.
     pub fn name(self) -> &'static str {
@@ -81,10 +76,21 @@ pub struct WriteOptions {
 /// One effect within a [`WriteBatch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mutation {
-    Put { cf: ColumnFamily, key: Bytes, value: Bytes },
-    Delete { cf: ColumnFamily, key: Bytes },
+    Put {
+        cf: ColumnFamily,
+        key: Bytes,
+        value: Bytes,
+    },
+    Delete {
+        cf: ColumnFamily,
+        key: Bytes,
+    },
     /// Deletes `start <= key < end`. Rare and large only: every live range tombstone slows iterators.
-    DeleteRange { cf: ColumnFamily, start: Bytes, end: Bytes },
+    DeleteRange {
+        cf: ColumnFamily,
+        start: Bytes,
+        end: Bytes,
+    },
 }
 
 /// Effects that become visible and durable together or not at all, applied in order.

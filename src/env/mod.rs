@@ -14,7 +14,9 @@ mod shutdown;
 pub use clock::Clock;
 pub use network::{Address, Incoming, ListenOptions, Listener, Network, Stream};
 pub use random::{Random, RandomSource};
-pub use runtime::{BoxFuture, Domain, DomainSpec, Exit, Runtimes, Task, panic_message, spawn, spawn_engine_thread, yield_now};
+pub use runtime::{
+    BoxFuture, Domain, DomainSpec, Exit, Runtimes, Task, panic_message, spawn, spawn_engine_thread, yield_now,
+};
 pub use shutdown::ShutdownRequest;
 
 use std::path::Path;

@@ -15,8 +15,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Address, BoxFuture, Clock, Domain, DomainSpec, Env, Incoming, ListenOptions, Listener, Network, RandomSource, Runtimes,
-    ShutdownRequest, StorageDoor,
+    Address, BoxFuture, Clock, Domain, DomainSpec, Env, Incoming, ListenOptions, Listener, Network, RandomSource,
+    Runtimes, ShutdownRequest, StorageDoor,
 };
 use crate::config::{Config, Machine};
 use crate::engine::thread::mark_engine_thread;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::TxnError;
 use crate::engine::EngineError;
+use crate::limits;
 
 /// The failure of one command. `Display` is the reply without its leading `-`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum CommandError {
     /// Any other text, with its code.
     #[error("{0}")]
     Custom(Cow<'static, str>),
+    /// A text that repeats bytes of the client's, whatever they are.
+    #[error("{}", String::from_utf8_lossy(.0))]
+    Echo(Vec<u8>),
     #[error("{}", storage_reply(.0))]
     Storage(TxnError),
 }
@@ -56,6 +60,26 @@ impl CommandError {
     pub fn custom(text: impl Into<Cow<'static, str>>) -> CommandError {
         CommandError::Custom(text.into())
     }
+
+    /// An error whose text, code included, is put together from `parts`: ours, and what the client said.
+    pub fn echo(parts: &[&[u8]]) -> CommandError {
+        CommandError::Echo(parts.concat())
+    }
+
+    /// The reply without its leading `-`.
+    pub fn reply_text(&self) -> Cow<'_, [u8]> {
+        match self {
+            CommandError::Custom(text) => Cow::Borrowed(text.as_bytes()),
+            CommandError::Echo(text) => Cow::Borrowed(text),
+            other => Cow::Owned(other.to_string().into_bytes()),
+        }
+    }
+}
+
+/// As much of a client's word as an error repeats: 128 bytes, and, since Redis' texts are C strings, up to a NUL.
+pub fn echoed(word: &[u8]) -> &[u8] {
+    let word = &word[..word.len().min(limits::ERROR_WORD_BYTES_MAX)];
+    memchr::memchr(0, word).map_or(word, |end| &word[..end])
 }
 
 impl From<TxnError> for CommandError {

@@ -9,8 +9,8 @@ mod operation;
 mod scan;
 pub mod txn;
 
-pub use error::CommandError;
 pub use databases::{DatabaseMap, KeyspaceStats, flushed_databases};
+pub use error::{CommandError, echoed};
 pub use operation::Operation;
 pub use scan::{ScanFilter, ScanPage};
 pub use txn::{Txn, TxnError};
@@ -221,8 +221,12 @@ impl<'v> Keyspace<'v> {
     }
 
     /// Stores `record` under the entry's key, keeping the expiry index and the counters true. A record that is expired
-    /// already is stored all the same, as in Redis: the next look at it, or the writer's housekeeping, removes it.
+    /// already is not stored, and what was there goes: Redis would remove it at the next look.
     pub fn put(&mut self, entry: &mut Entry, record: Record) -> Result<()> {
+        if record.is_expired(self.now_ms) {
+            self.remove(entry)?;
+            return Ok(());
+        }
         let before = entry.record.as_ref();
         let (old_due, new_due) = (before.and_then(|record| record.expire_ms), record.expire_ms);
         let mut change = CountersChange { keys: i64::from(before.is_none()), expiring: 0 };

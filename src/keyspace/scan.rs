@@ -70,7 +70,8 @@ impl Keyspace<'_> {
     ) -> Result<Option<T>> {
         let db = self.physical();
         let (_, upper) = meta::database(db);
-        let mut cursor = self.txn.scan(ColumnFamily::Meta, meta::position(db, from), Some(upper), Direction::Forward)?;
+        let mut cursor =
+            self.txn.scan(ColumnFamily::Meta, meta::position(db, from), Some(upper), Direction::Forward)?;
         while let Some((key, value)) = cursor.next()? {
             let (_, hash, user_key) = meta::parse(key).map_err(TxnError::from)?;
             let record = Record::decode_head(value).map_err(TxnError::from)?;

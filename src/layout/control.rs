@@ -31,7 +31,9 @@ pub struct Superblock {
 pub enum FormatError {
     #[error("not a Bulkhead data directory: it holds a RocksDB database without a Bulkhead superblock")]
     Foreign,
-    #[error("on-disk format {found}.x is unknown to this server, which reads {FORMAT_MAJOR}.x; use the version that wrote it")]
+    #[error(
+        "on-disk format {found}.x is unknown to this server, which reads {FORMAT_MAJOR}.x; use the version that wrote it"
+    )]
     Major { found: u16 },
     #[error("the data uses on-disk features {bits:#x} unknown to this server; use a newer version")]
     Features { bits: u64 },

@@ -168,7 +168,8 @@ impl Connection {
     }
 
     fn is_done(&self) -> bool {
-        let nothing_to_do = matches!(self.pending, Pending::Nothing) && self.batch.steps.is_empty() && self.held.is_none();
+        let nothing_to_do =
+            matches!(self.pending, Pending::Nothing) && self.batch.steps.is_empty() && self.held.is_none();
         let no_more_input = self.closing || self.input_closed || self.is_draining();
         nothing_to_do && self.output.is_empty() && no_more_input
     }
@@ -290,7 +291,16 @@ impl Connection {
         self.batch.writes |= call.command.writes();
         let (db, protocol, silent) = (self.session.db, self.session.protocol, self.is_silent());
         let (name, is_fast, counters) = (call.command.name, call.command.has(Flag::Fast), call.counters);
-        self.batch.steps.push(Step::Run(StorageCommand { name, counters, is_fast, operation, args, db, protocol, silent }));
+        self.batch.steps.push(Step::Run(StorageCommand {
+            name,
+            counters,
+            is_fast,
+            operation,
+            args,
+            db,
+            protocol,
+            silent,
+        }));
         self.advance_reply_mode();
     }
 
@@ -338,7 +348,7 @@ impl Connection {
         let text = error.to_string();
         self.session.server.stats.count_error(&text);
         let mut reply = ReplyBuffer::new(self.session.protocol);
-        reply.error(&text);
+        reply.error(error.reply_text());
         self.push_reply(reply.into_bytes().freeze());
     }
 
@@ -426,7 +436,8 @@ impl Connection {
 
     fn send(&mut self, submission: Submission) {
         let server = &self.session.server;
-        let deadline = server.env.clock.now() + Duration::from_millis(server.config.current().runtime.request_timeout_ms);
+        let deadline =
+            server.env.clock.now() + Duration::from_millis(server.config.current().runtime.request_timeout_ms);
         let outgoing = Outgoing {
             id: RequestId(Builder::from_random_bytes(self.random.next_u128().to_be_bytes()).into_uuid()),
             client: self.session.client.clone(),
@@ -483,7 +494,11 @@ impl Connection {
         let hard = self.session.server.config.current().network.output_limits.normal.hard_bytes;
         if hard > 0 && self.output.len() as u64 > hard {
             let client = &self.session.client;
-            tracing::warn!(client = client.id, bytes = self.output.len(), "client dropped: output buffer limit reached");
+            tracing::warn!(
+                client = client.id,
+                bytes = self.output.len(),
+                "client dropped: output buffer limit reached"
+            );
             client.kill();
         }
     }

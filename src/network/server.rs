@@ -31,7 +31,8 @@ pub enum NetworkError {
 }
 
 const MAX_CLIENTS_REPLY: &[u8] = b"-ERR max number of clients reached\r\n";
-const PROTECTED_REPLY: &[u8] = b"-DENIED Bulkhead is running in protected mode because protected mode is enabled and no \
+const PROTECTED_REPLY: &[u8] =
+    b"-DENIED Bulkhead is running in protected mode because protected mode is enabled and no \
 password is set for the default user. In this mode connections are only accepted from the loopback interface. To \
 connect from other computers, set a password with `requirepass`, or disable protected mode with `CONFIG SET \
 protected-mode no` from this machine, or bind to the loopback interface only.\r\n";

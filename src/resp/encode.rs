@@ -90,8 +90,12 @@ impl ReplyBuffer {
 
     /// An error, its code included: `ERR syntax error`. As in Redis, line breaks around it are dropped and others
     /// become spaces.
-    pub fn error(&mut self, message: &str) {
-        self.line(b'-', message.trim_matches(['\r', '\n']));
+    pub fn error(&mut self, message: impl AsRef<[u8]>) {
+        let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let message = message.as_ref();
+        let start = message.iter().position(|byte| !is_end(byte)).unwrap_or(message.len());
+        let end = message.iter().rposition(|byte| !is_end(byte)).map_or(start, |last| last + 1);
+        self.line(b'-', &message[start..end]);
     }
 
     /// An integer.
@@ -231,10 +235,10 @@ impl ReplyBuffer {
         }
     }
 
-    fn line(&mut self, kind: u8, text: &str) {
+    fn line(&mut self, kind: u8, text: impl AsRef<[u8]>) {
         self.bytes.extend_from_slice(&[kind]);
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(text.as_ref());
         for byte in &mut self.bytes[start..] {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';

@@ -62,10 +62,8 @@ impl RuntimeManager {
         let current = config.current();
         let runtime = &current.runtime;
         let shared = runtime.mode == RuntimeMode::Single;
-        let network_domain = build(
-            &env,
-            DomainSpec { name: "net", threads: runtime.network_threads, engine_on_workers: shared },
-        )?;
+        let network_domain =
+            build(&env, DomainSpec { name: "net", threads: runtime.network_threads, engine_on_workers: shared })?;
         // The storage runtime's own workers only keep its timers; the work is done on engine threads.
         let storage_domain = if shared {
             network_domain.clone()
@@ -73,12 +71,8 @@ impl RuntimeManager {
             build(&env, DomainSpec { name: "sto", threads: 1, engine_on_workers: false })?
         };
         let stats = Arc::new(ServerStats::new(env.clock.now()));
-        let (storage, channel) = StorageClient::new(
-            runtime.channel_capacity,
-            runtime.channel_bytes_max,
-            env.clock.clone(),
-            stats.clone(),
-        );
+        let (storage, channel) =
+            StorageClient::new(runtime.channel_capacity, runtime.channel_bytes_max, env.clock.clone(), stats.clone());
         let renames: Vec<(String, String)> =
             current.commands.renames.iter().map(|rename| (rename.from.clone(), rename.to.clone())).collect();
         let server = Arc::new(Server {
@@ -155,7 +149,10 @@ impl RuntimeManager {
     }
 
     pub fn health(&self) -> Health {
-        Health { storage: self.storage.as_ref().is_some_and(StorageServer::is_healthy), network: self.network.is_some() }
+        Health {
+            storage: self.storage.as_ref().is_some_and(StorageServer::is_healthy),
+            network: self.network.is_some(),
+        }
     }
 
     /// Drains and stops: accepts nothing more, answers what is in flight, syncs and closes the engine.

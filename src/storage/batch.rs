@@ -43,7 +43,8 @@ impl<'e> BatchProcessor<'e> {
     /// Whether the group has reached its size (`batch-size`, `batch-max-bytes`).
     pub fn is_full(&self) -> bool {
         let limits = self.state.config.current();
-        self.operations >= limits.runtime.batch_size || self.keyspace.txn().overlay_bytes() >= limits.runtime.batch_bytes_max
+        self.operations >= limits.runtime.batch_size
+            || self.keyspace.txn().overlay_bytes() >= limits.runtime.batch_bytes_max
     }
 
     /// Runs a request, unless it was withdrawn or is past its deadline.

@@ -34,7 +34,11 @@ pub fn execute(
     let mark = reply.mark();
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| command.operation.run(keyspace, &mut reply)))
         .unwrap_or_else(|panic| {
-            tracing::error!(command = command.name, panic = panic_message(&*panic), "a command panicked: this is a bug");
+            tracing::error!(
+                command = command.name,
+                panic = panic_message(&*panic),
+                "a command panicked: this is a bug"
+            );
             Err(CommandError::Internal)
         });
     let outcome = match result {
@@ -44,7 +48,7 @@ pub fn execute(
         Err(error) => {
             reply.rollback(mark);
             let text = error.to_string();
-            reply.error(&text);
+            reply.error(error.reply_text());
             state.stats.count_error(&text);
             Ok(false)
         }

@@ -1,6 +1,7 @@
 //! The storage server: opens the store, checks that it may, starts the engine threads and watches over them.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +13,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{maintenance, reader, writer};
 use crate::channel::MessageChannel;
 use crate::config::{Fsync, LiveConfig};
-use crate::engine::{ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions};
+use crate::engine::{
+    ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
+};
 use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
 use crate::keyspace::{DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError};
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
@@ -22,8 +25,8 @@ use crate::observe::ServerStats;
 /// Why storage did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    #[error("cannot open the data directory: {0}")]
-    Open(#[source] EngineError),
+    #[error("cannot open the data directory {directory}: {source}", directory = .directory.display())]
+    Open { directory: PathBuf, source: EngineError },
     #[error("cannot use the data directory: {0}")]
     Format(#[from] FormatError),
     #[error("cannot read the data directory: {0}")]
@@ -260,17 +263,23 @@ pub async fn on_engine_thread<T: Send + 'static>(
 /// Opens the store, claims it if it is new, and reads what has to be known of it.
 fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
     let StorageParts { env, config, channel, databases, keyspace_stats, stats } = parts;
-    // Storage threads that ended may have left something unsynced behind them.
-    let unsynced_since_us = if engine.is_some() { env.clock.now().as_micros() as u64 + 1 } else { 0 };
-    let engine = match engine {
-        Some(engine) => engine,
+    // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
+    // now, for an idle server would never get to it.
+    let (engine, synced) = match engine {
+        Some(engine) => (engine, false),
         None => {
-            let engine = env.storage.open(&config.current()).map_err(StorageError::Open)?;
-            // What a killed process wrote and did not sync would else stay unsynced for as long as nothing is written.
-            engine.sync_wal().map_err(StorageError::Open)?;
-            engine
+            let engine = env.storage.open(&config.current()).map_err(|source| {
+                let directory = config.current().storage.dir.clone();
+                StorageError::Open { directory, source }
+            })?;
+            let synced = engine.sync_wal();
+            if let Err(error) = &synced {
+                tracing::error!(%error, "what an earlier process wrote could not be synced");
+            }
+            (engine, synced.is_ok())
         }
     };
+    let unsynced_since_us = if synced { 0 } else { env.clock.now().as_micros() as u64 + 1 };
     check_format(&*engine)?;
     let map = DatabaseMap::load(&*engine, config.current().storage.databases as usize).map_err(StorageError::Read)?;
     databases.store(Arc::new(map));
@@ -293,17 +302,19 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
 }
 
 fn check_format(engine: &dyn Engine) -> Result<(), StorageError> {
-    let stored = engine.get(ColumnFamily::Control, SUPERBLOCK_KEY, ReadTier::All).map_err(StorageError::Open)?;
+    let stored = engine
+        .get(ColumnFamily::Control, SUPERBLOCK_KEY, ReadTier::All)
+        .map_err(|error| StorageError::Read(error.into()))?;
     if let Some(stored) = stored {
         Superblock::check(&stored)?;
         return Ok(());
     }
     let mut anything = engine.scan(ColumnFamily::Control, Default::default());
-    if anything.next().map_err(StorageError::Open)?.is_some() {
+    if anything.next().map_err(|error| StorageError::Read(error.into()))?.is_some() {
         return Err(FormatError::Foreign.into());
     }
     let mut batch = WriteBatch::new();
     batch.put(ColumnFamily::Control, SUPERBLOCK_KEY, Superblock::CURRENT.encode());
     let options = WriteOptions { durability: Durability::Synced, no_slowdown: false };
-    engine.write(&batch, options).map_err(StorageError::Open)
+    engine.write(&batch, options).map_err(|error| StorageError::Read(error.into()))
 }

@@ -1,5 +1,5 @@
-//! Several clients increment the same few counters, in pipelines, while the server may be killed: every acknowledged
-//! increment counts once, one in doubt at most once, and replies keep the order of their commands.
+//! Several clients increment the same few counters, in pipelines, while the server may be killed and its storage side
+//! restarted: every acknowledged increment counts once, one in doubt at most once, and replies keep their order.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -32,6 +32,8 @@ struct Plan {
     commands_max: u64,
     /// When the server is killed, and how long it stays down.
     kills: Vec<(Duration, Duration)>,
+    /// How long after the one before the storage side is started anew.
+    storage_restarts: Vec<Duration>,
 }
 
 /// What the clients know of one counter.
@@ -53,6 +55,7 @@ fn run(world: &Arc<World>) -> Verdict {
         pipelines: dice.between(5..=30),
         commands_max: dice.pick(&[1, 3, 10]),
         kills: (0..dice.between(0..=2)).map(|_| (dice.millis(5..=500), dice.millis(0..=200))).collect(),
+        storage_restarts: (0..dice.between(0..=3)).map(|_| dice.millis(1..=300)).collect(),
     };
     world.trace.event("plan", format_args!("{plan:?}"));
     let mut simulation = Simulation::new(world, &plan.config);
@@ -68,6 +71,7 @@ fn run(world: &Arc<World>) -> Verdict {
         };
         simulation.client(&format!("client-{number}"), worker.run(plan.pipelines, plan.commands_max));
     }
+    simulation.client("operator", operate(world.clone(), dice.fork(), plan.storage_restarts));
     for (after, down) in &plan.kills {
         simulation.run_for(*after)?;
         simulation.end(Ending::Kill)?;
@@ -160,6 +164,18 @@ impl Command {
             Command::Increment(counter) => format!("INCR c{counter}"),
         }
     }
+}
+
+/// Restarts the storage side, now and then. Whether the server was killed meanwhile is not its concern.
+async fn operate(world: Arc<World>, mut dice: Dice, restarts: Vec<Duration>) -> Verdict {
+    for after in restarts {
+        sleep(after).await;
+        let mut client = Client::connect_within(&world, "operator", &mut dice, LIMIT).await?;
+        if let Ok(reply) = client.call("DEBUG RESTART-STORAGE").await {
+            ensure!(reply == Value::Simple("OK".into()), "DEBUG RESTART-STORAGE was answered with {reply}");
+        }
+    }
+    Ok(())
 }
 
 async fn audit(world: Arc<World>, mut dice: Dice, tally: Tally) -> Verdict {

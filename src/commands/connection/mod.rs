@@ -6,7 +6,7 @@
 mod client;
 
 use super::parse::Args;
-use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session};
+use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session, echoed};
 use crate::config::REDIS_VERSION;
 use crate::limits;
 use crate::number;
@@ -111,18 +111,16 @@ fn hello(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
         None => session.protocol,
         Some(_) => protocol(args.next()?)?,
     };
-    let (mut credentials, mut name) = (None, None);
+    // As in Redis, each option does its work when it is read: a client may be authenticated by a HELLO that fails.
     while let Some(option) = args.peek() {
         if args.remaining() > 2 && args.take_word("AUTH") {
-            credentials = Some((args.next()?, args.next()?));
+            authenticate(session, args.next()?, args.next()?)?;
         } else if args.remaining() > 1 && args.take_word("SETNAME") {
-            name = Some(client::valid_name(args.next()?)?);
+            let name = client::valid_name(args.next()?)?;
+            session.client.update(|facts| facts.name = name);
         } else {
-            return Err(CommandError::custom(format!("ERR Syntax error in HELLO option '{}'", text(option))));
+            return Err(CommandError::echo(&[b"ERR Syntax error in HELLO option '", echoed(option), b"'"]));
         }
-    }
-    if let Some((user, password)) = credentials {
-        authenticate(session, user, password)?;
     }
     if !session.authenticated {
         return Err(CommandError::custom(
@@ -131,10 +129,7 @@ fn hello(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
         ));
     }
     session.protocol = protocol;
-    session.client.update(|facts| {
-        facts.protocol = protocol;
-        facts.name = name.unwrap_or(std::mem::take(&mut facts.name));
-    });
+    session.client.update(|facts| facts.protocol = protocol);
     reply.set_protocol(protocol);
     introduce(session, reply);
     Ok(Next::Done)
@@ -327,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn hello_does_all_that_it_says_or_nothing() {
+    fn a_hello_that_fails_leaves_the_protocol_alone() {
         let mut client = TestClient::new();
         for (line, expected) in [
             ("hello 2 setname x foo", "(error) ERR Syntax error in HELLO option 'foo'"),
@@ -339,7 +334,7 @@ mod tests {
             ("hello two", "(error) ERR Protocol version is not an integer or out of range"),
         ] {
             assert_eq!(client.run(line), expected);
-            assert_eq!((client.session.protocol, client.session.client.facts().name), Default::default());
+            assert_eq!(client.session.protocol, Protocol::Resp2);
         }
         assert!(client.encoded("hello 3 setname x").starts_with(b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n"));
         assert_eq!(client.run("client getname"), "\"x\"");

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{BASE, Result};
 use crate::commands::parse::Args;
-use crate::commands::{Argument, ArgumentKind, Command, CommandError, Flag, KeySpec, Operation, Run};
+use crate::commands::{Argument, ArgumentKind, Command, CommandError, Flag, KeySpec, Operation, Run, echoed};
 use crate::keyspace::{Entry, Keyspace};
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
@@ -230,8 +230,7 @@ impl Condition {
             } else if args.take_word("LT") {
                 &mut condition.lt
             } else {
-                let option = String::from_utf8_lossy(args.next()?);
-                return Err(CommandError::custom(format!("ERR Unsupported option {option}")));
+                return Err(CommandError::echo(&[b"ERR Unsupported option ", echoed(args.next()?)]));
             };
             *flag = true;
         }

@@ -43,28 +43,42 @@ struct Copy {
     destination: Bytes,
     db: Option<DbIndex>,
     replace: bool,
+    /// What was wrong with the arguments after the database: as in Redis, that one is looked at first.
+    invalid: Option<CommandError>,
 }
 
 impl Copy {
     fn parse(args: &CommandArgs) -> Result<Box<dyn Operation>> {
         let mut args = Args::new(args);
-        let mut copy = Copy { source: args.next_bytes()?, destination: args.next_bytes()?, db: None, replace: false };
+        let (source, destination) = (args.next_bytes()?, args.next_bytes()?);
+        let mut copy = Copy { source, destination, db: None, replace: false, invalid: None };
+        match copy.parse_options(&mut args) {
+            Err(error) if copy.db.is_some() => copy.invalid = Some(error),
+            result => result?,
+        }
+        Ok(Box::new(copy))
+    }
+
+    fn parse_options(&mut self, args: &mut Args<'_>) -> Result<()> {
         while !args.is_done() {
             if args.take_word("REPLACE") {
-                copy.replace = true;
+                self.replace = true;
             } else if args.take_word("DB") {
-                copy.db = Some(DbIndex::parse(args.next()?)?);
+                self.db = Some(DbIndex::parse(args.next()?)?);
             } else {
                 return Err(CommandError::Syntax);
             }
         }
-        Ok(Box::new(copy))
+        Ok(())
     }
 }
 
 impl Operation for Copy {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         let db = self.db.map_or(Ok(keyspace.db()), |db| db.check(keyspace))?;
+        if let Some(error) = &self.invalid {
+            return Err(error.clone());
+        }
         if db == keyspace.db() && self.source == self.destination {
             return Err(same_object());
         }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::context::Server;
 use super::introspection;
 use super::parse::Args;
-use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session};
+use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session, echoed};
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 pub static COMMANDS: &[&Command] = &[
@@ -279,6 +279,7 @@ static CLUSTER: Command = Command {
     categories: &[],
     examples: r#"> CLUSTER INFO
 (error) ERR This instance has cluster support disabled"#,
+    run: Run::Session(cluster),
     ..NO_CLUSTER
 };
 
@@ -306,6 +307,45 @@ static READWRITE: Command = Command {
 (error) ERR This instance has cluster support disabled"#,
     ..NO_CLUSTER
 };
+
+/// The subcommands of Redis 7.0's CLUSTER, all of which need what is not here.
+const CLUSTER_SUBCOMMANDS: &[&str] = &[
+    "addslots",
+    "addslotsrange",
+    "bumpepoch",
+    "count-failure-reports",
+    "countkeysinslot",
+    "delslots",
+    "delslotsrange",
+    "failover",
+    "flushslots",
+    "forget",
+    "getkeysinslot",
+    "help",
+    "info",
+    "keyslot",
+    "links",
+    "meet",
+    "myid",
+    "nodes",
+    "replicas",
+    "replicate",
+    "reset",
+    "saveconfig",
+    "set-config-epoch",
+    "setslot",
+    "shards",
+    "slaves",
+    "slots",
+];
+
+fn cluster(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let word = args.get(1).unwrap_or_default();
+    if !CLUSTER_SUBCOMMANDS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word)) {
+        return Err(CommandError::echo(&[b"ERR unknown subcommand '", echoed(word), b"'. Try CLUSTER HELP."]));
+    }
+    no_cluster(session, args, reply)
+}
 
 fn no_cluster(_: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Result<Next, CommandError> {
     Err(CommandError::custom("ERR This instance has cluster support disabled"))

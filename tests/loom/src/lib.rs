@@ -136,7 +136,10 @@ mod tests {
             let (responder, mut receiver) = slot::<u8>();
             let storage = thread::spawn(move || drop(responder));
             let withdrawal = receiver.withdraw();
-            assert!(matches!(withdrawal, Withdrawal::Withdrawn | Withdrawal::Ended(Outcome::NotStarted)), "{withdrawal:?}");
+            assert!(
+                matches!(withdrawal, Withdrawal::Withdrawn | Withdrawal::Ended(Outcome::NotStarted)),
+                "{withdrawal:?}"
+            );
             storage.join().unwrap();
         });
     }
