@@ -32,19 +32,6 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// Reads a SCAN cursor as Redis does, with `strtoul`: digits behind an optional sign, where `-1` is the largest number
-/// and nothing at all is 0.
-pub fn parse_cursor(text: &[u8]) -> Option<u64> {
-    // A C string: it ends at a NUL.
-    let text = memchr::memchr(0, text).map_or(text, |end| &text[..end]);
-    let (negative, digits) = split_sign(text);
-    if digits.is_empty() {
-        return text.is_empty().then_some(0);
-    }
-    let value = digits.iter().try_fold(0u64, |value, &byte| value.checked_mul(10)?.checked_add(digit(byte)?))?;
-    Some(if negative { value.wrapping_neg() } else { value })
-}
-
 fn digit(byte: u8) -> Option<u64> {
     let value = byte.wrapping_sub(b'0');
     (value <= 9).then_some(u64::from(value))
@@ -281,17 +268,6 @@ mod tests {
         let refused = ["", "-", "-0", "+1", "00", "01", "-01", " 1", "1 ", "1.0", "1e3", "0x1", "1_0", "\u{661}", "a"];
         for text in refused.into_iter().chain(["9223372036854775808", "-9223372036854775809", "99999999999999999999"]) {
             assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn cursors_are_read_as_strtoul_reads_them() {
-        for (text, cursor) in [("", 0), ("0", 0), ("-0", 0), ("007", 7), ("+7", 7), ("-1", u64::MAX)] {
-            assert_eq!(parse_cursor(text.as_bytes()), Some(cursor), "{text}");
-        }
-        assert_eq!(parse_cursor(b"18446744073709551615"), Some(u64::MAX));
-        for text in ["18446744073709551616", "-", "+", " 1", "1 ", "1.0", "0x1", "--1"] {
-            assert_eq!(parse_cursor(text.as_bytes()), None, "{text}");
         }
     }
 

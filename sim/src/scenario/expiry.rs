@@ -29,82 +29,89 @@ const REMOVAL_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 struct Plan {
     config: Vec<String>,
-    keys: Vec<Key>,
     steps: Vec<Step>,
-}
-
-#[derive(Clone, Debug)]
-struct Key {
-    ttl_ms: i64,
-    /// The time to live is given as a date.
-    absolute: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Wait(Duration),
     Jump(i64),
+    /// Stores a key that lives for so many milliseconds.
+    Set { ttl_ms: i64, absolute: bool },
 }
+
+const TTL_MS_MAX: u64 = 5000;
+const JUMP_MS_MAX: i64 = 4000;
 
 fn run(world: &Arc<World>) -> Verdict {
     let mut dice = world.dice("plan");
     let fsync = dice.pick(&Fsync::ALL);
-    let key = |dice: &mut Dice| Key { ttl_ms: dice.between(1..=5000) as i64, absolute: dice.one_in(2) };
     let step = |dice: &mut Dice| match dice.index(4) {
-        0 => Step::Jump(dice.between(0..=8000) as i64 - 4000),
-        _ => Step::Wait(dice.millis(0..=1500)),
+        0 => Step::Jump(dice.between(0..=2 * JUMP_MS_MAX as u64) as i64 - JUMP_MS_MAX),
+        1 => Step::Wait(dice.millis(0..=1500)),
+        _ => Step::Set { ttl_ms: dice.between(1..=TTL_MS_MAX) as i64, absolute: dice.one_in(2) },
     };
     let plan = Plan {
         config: configuration(&mut dice, fsync),
-        keys: (0..dice.between(1..=8)).map(|_| key(&mut dice)).collect(),
-        steps: (0..dice.between(1..=10)).map(|_| step(&mut dice)).collect(),
+        steps: (0..dice.between(1..=20)).map(|_| step(&mut dice)).collect(),
     };
     world.trace.event("plan", format_args!("{plan:?}"));
     let mut simulation = Simulation::new(world, &plan.config);
     let watcher =
         Watcher { world: world.clone(), machine: simulation.machine.clone(), alive: Vec::new(), latest_ms: 0 };
-    simulation.client("watcher", watcher.run(plan.keys, plan.steps, dice.fork()));
+    simulation.client("watcher", watcher.run(plan.steps, dice.fork()));
     simulation.run_clients(LIMIT)
 }
 
 struct Watcher {
     world: Arc<World>,
     machine: Arc<Machine>,
-    /// The earliest and the latest wall-clock time at which each key may expire.
-    alive: Vec<(i64, i64)>,
-    /// The latest time that the wall clock has shown: what had expired by then may stay gone when it goes back.
+    alive: Vec<Life>,
+    /// The latest time that the wall clock has shown.
     latest_ms: i64,
 }
 
+/// When a key may expire, on the wall clock.
+struct Life {
+    earliest_ms: i64,
+    latest_ms: i64,
+    /// The latest time that the clock has shown since the key is there: what has expired may stay gone when it goes back.
+    seen_ms: i64,
+}
+
 impl Watcher {
-    async fn run(mut self, keys: Vec<Key>, steps: Vec<Step>, mut dice: Dice) -> Verdict {
+    async fn run(mut self, steps: Vec<Step>, mut dice: Dice) -> Verdict {
         let mut client = Client::connect_within(&self.world, "watcher", &mut dice, LIMIT).await?;
         client.call("SET forever here").await?;
-        for (number, key) in keys.iter().enumerate() {
-            let before = self.now_ms();
-            let deadline = before + key.ttl_ms + 1000;
-            let line = match key.absolute {
-                true => format!("SET k{number} v PXAT {deadline}"),
-                false => format!("SET k{number} v PX {}", key.ttl_ms),
-            };
-            let reply = client.call(&line).await?;
-            ensure!(reply == Value::Simple("OK".into()), "{line} was answered with {reply}");
-            self.alive.push(match key.absolute {
-                true => (deadline, deadline),
-                false => (before + key.ttl_ms, self.now_ms() + key.ttl_ms),
-            });
-        }
         for step in steps {
             match step {
                 Step::Wait(duration) => sleep(duration).await,
                 Step::Jump(by_ms) => self.jump(by_ms),
+                Step::Set { ttl_ms, absolute } => self.set(&mut client, ttl_ms, absolute).await?,
             }
             self.check(&mut client, &mut dice).await?;
         }
-        self.jump(keys.iter().map(|key| key.ttl_ms + 1000).max().unwrap_or(0) + 200_000);
+        self.jump(self.latest_ms - self.now_ms() + TTL_MS_MAX as i64 + JUMP_MS_MAX);
         sleep(REMOVAL_MAX).await;
         let left = client.call("DBSIZE").await?;
         ensure!(left == Value::Integer(1), "{REMOVAL_MAX:?} after all keys but one expired, DBSIZE is {left}");
+        Ok(())
+    }
+
+    async fn set(&mut self, client: &mut Client, ttl_ms: i64, absolute: bool) -> Verdict {
+        let before = self.now_ms();
+        // A date that has passed when the command runs would be another story: the key never is.
+        let deadline = before + ttl_ms + 1000;
+        let line = match absolute {
+            true => format!("SET k{} v PXAT {deadline}", self.alive.len()),
+            false => format!("SET k{} v PX {ttl_ms}", self.alive.len()),
+        };
+        let reply = client.call(&line).await?;
+        ensure!(reply == Value::Simple("OK".into()), "{line} was answered with {reply}");
+        let after = self.now_ms();
+        let (earliest_ms, latest_ms) =
+            if absolute { (deadline, deadline) } else { (before + ttl_ms, after + ttl_ms) };
+        self.alive.push(Life { earliest_ms, latest_ms, seen_ms: after });
         Ok(())
     }
 

@@ -134,8 +134,9 @@ impl Operation for Scan {
     }
 }
 
-/// Reads a cursor as C's `strtoul` does, to which nothing is 0 and -1 is the largest number.
+/// Reads a cursor as C's `strtoul` does, to which nothing is 0, -1 is the largest number, and a NUL the end.
 fn parse_cursor(text: &[u8]) -> Option<u64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] | digits => (false, digits),
@@ -222,6 +223,7 @@ mod tests {
             (" 1", None),
             ("1 ", None),
             ("0x1", None),
+            ("5\0x", Some(5)),
             ("-", None),
             ("--1", None),
         ] {
