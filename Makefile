@@ -11,8 +11,6 @@ SHELL := bash
 export CC := ccache cc
 export CXX := ccache c++
 export CCACHE_NOHASHDIR := 1
-# Nor does the language that it complains in.
-export CCACHE_SLOPPINESS := locale
 
 PORT ?= 6379
 DIR ?= ./data
@@ -33,7 +31,7 @@ serve: build-deps ## Build, and serve on port 6379 from ./data (PORT=7000 DIR=/s
 
 # What needs no RocksDB comes first: it fails within minutes, even where RocksDB has not been compiled yet.
 .PHONY: test
-test: deps fmt fuzz loom sim lint unit bench-smoke ## Everything that is quick enough for every change
+test: deps fmt fuzz loom sim unit ## Everything that is quick enough for every change
 	@echo "All good."
 
 ## The parts of `make test`
@@ -52,13 +50,13 @@ loom: ## Every interleaving of the reply slot
 	RUSTFLAGS="--cfg loom" cargo test --package bulkhead-loom --release --target-dir $(TARGET_DIR)/loom
 
 .PHONY: sim
-sim: ## The whole server in deterministic simulation (SEEDS=1000)
-	cargo test --profile sim --package bulkhead-sim
-	cargo sim run --seeds $(SEEDS)
+sim: ## The whole server in deterministic simulation
+	cargo test --package bulkhead-sim
 
 .PHONY: lint
 lint: build-deps ## Clippy, without a single warning
-	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy $(TESTED) --all-targets -- --deny warnings
+	cargo clippy --package bulkhead-sim --package bulkhead-loom --all-targets -- --deny warnings
 	cargo clippy $(FUZZ) --all-targets -- --deny warnings
 
 .PHONY: unit
@@ -81,6 +79,10 @@ chaos: build-deps ## kill -9 under load, 100 rounds for each appendfsync (ROUNDS
 	for fsync in always everysec no; do
 		$(TARGET_DIR)/release/bulkhead-chaos kill9 --rounds $(ROUNDS) --appendfsync $$fsync
 	done
+
+.PHONY: sim-run
+sim-run: ## A simulation campaign (SEEDS=1000)
+	cargo sim run --seeds $(SEEDS)
 
 .PHONY: deny
 deny: ## Licences, sources and banned crates of all dependencies (installs cargo-deny)

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use bulkhead::config::{Config, DIRECTIVES, Directive, Invocation, Kind, LiveConfig, Loaded, Machine};
+use bulkhead::config::{Change, Config, DIRECTIVES, Directive, Invocation, Kind, LiveConfig, Loaded, Machine};
 
 use crate::input::Input;
 
@@ -16,9 +16,11 @@ pub fn config(input: &[u8]) {
     let mut input = Input::new(input);
     let (mut lines, mut flags) = (Vec::new(), Vec::new());
     for _ in 0..input.index(8) {
-        match input.one_in(3) {
-            true => flags.extend(line(&mut input, "--")),
-            false => lines.push(line(&mut input, "").join(" ")),
+        let row = row(&mut input);
+        // What only files may say, REWRITE leaves to them: as a flag it would be lost, as in Redis.
+        match input.one_in(3) && row.change != Change::FileOnly {
+            true => flags.extend(line(&mut input, row, "--")),
+            false => lines.push(line(&mut input, row, "").join(" ")),
         }
     }
     if input.one_in(4) {
@@ -51,8 +53,7 @@ fn load(arguments: impl IntoIterator<Item = String>, text: &str) -> Option<Box<L
 }
 
 /// A directive's name and its value, in as many words as it takes.
-fn line(input: &mut Input<'_>, prefix: &str) -> Vec<String> {
-    let row = row(input);
+fn line(input: &mut Input<'_>, row: &Directive, prefix: &str) -> Vec<String> {
     let mut words = vec![format!("{prefix}{}", row.name), value(input, row)];
     if input.one_in(16) {
         words.push(value(input, row));

@@ -22,8 +22,8 @@ pub struct Target {
 }
 
 pub const TARGETS: &[Target] = &[
-    Target { name: "resp_decode", run: resp_decode, smoke: 10_000 },
-    Target { name: "resp_value", run: resp_value, smoke: 10_000 },
-    Target { name: "config", run: config, smoke: 1_000 },
-    Target { name: "commands", run: commands, smoke: 1_000 },
+    Target { name: "resp_decode", run: resp_decode, smoke: 30_000 },
+    Target { name: "resp_value", run: resp_value, smoke: 30_000 },
+    Target { name: "config", run: config, smoke: 5_000 },
+    Target { name: "commands", run: commands, smoke: 3_000 },
 ];

@@ -88,18 +88,19 @@ impl Client {
 
     /// Sends commands together and waits for all their replies.
     pub async fn pipeline(&mut self, lines: &[String]) -> Replies {
-        let mut output = BytesMut::new();
-        for line in lines {
-            let args = CommandArgs::from_line(line.as_bytes()).expect("scenarios balance their quotes");
-            encode_command(&args.iter().collect::<Vec<_>>(), &mut output);
-        }
-        self.exchange(&output, lines.len()).await
+        self.exchange(&encoded(lines), lines.len(), false).await
     }
 
-    /// Sends bytes as they are and waits for `count` replies.
-    pub async fn exchange(&mut self, bytes: &[u8], count: usize) -> Replies {
+    /// Sends commands, then bytes as they are, closes its half of the connection, and waits for the replies.
+    pub async fn part(mut self, lines: &[String], bytes: &[u8]) -> Replies {
+        let mut output = encoded(lines);
+        output.extend_from_slice(bytes);
+        self.exchange(&output, lines.len(), true).await
+    }
+
+    async fn exchange(&mut self, bytes: &[u8], count: usize, parting: bool) -> Replies {
         let mut values = Vec::with_capacity(count);
-        let lost = match timeout(PATIENCE, self.talk(bytes, count, &mut values)).await {
+        let lost = match timeout(PATIENCE, self.talk(bytes, count, parting, &mut values)).await {
             Ok(Ok(())) => None,
             Ok(Err(lost)) => Some(lost),
             Err(_) => Some(Lost("no reply in time".into())),
@@ -110,8 +111,11 @@ impl Client {
         Replies { values, lost }
     }
 
-    async fn talk(&mut self, bytes: &[u8], count: usize, values: &mut Vec<Value>) -> Result<(), Lost> {
+    async fn talk(&mut self, bytes: &[u8], count: usize, parting: bool, values: &mut Vec<Value>) -> Result<(), Lost> {
         self.stream.write_all(bytes).await?;
+        if parting {
+            self.stream.shutdown().await?;
+        }
         while values.len() < count {
             match Value::decode(&mut self.input) {
                 Ok(Some(value)) => values.push(value),
@@ -124,6 +128,16 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Commands, each as typed into redis-cli, one behind the other.
+fn encoded(lines: &[String]) -> BytesMut {
+    let mut output = BytesMut::new();
+    for line in lines {
+        let args = CommandArgs::from_line(line.as_bytes()).expect("scenarios balance their quotes");
+        encode_command(&args.iter().collect::<Vec<_>>(), &mut output);
+    }
+    output
 }
 
 /// What the reply to a write says about the write.

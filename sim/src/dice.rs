@@ -39,7 +39,7 @@ impl Dice {
     }
 
     pub fn one_in(&mut self, count: u64) -> bool {
-        self.next() % count == 0
+        self.next().is_multiple_of(count)
     }
 
     pub fn pick<T: Clone>(&mut self, choices: &[T]) -> T {

@@ -86,7 +86,7 @@ impl TestClient {
             }
             Err(error) => {
                 reply.rollback(0);
-                reply.error(&error.to_string());
+                reply.error(error.to_string());
             }
         }
         reply.into_bytes()

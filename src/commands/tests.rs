@@ -45,7 +45,7 @@ impl Harness {
         let mut reply = ReplyBuffer::new(Protocol::Resp2);
         if let Err(error) = self.call(&args, &mut reply) {
             reply.rollback(0);
-            reply.error(&error.to_string());
+            reply.error(error.to_string());
         }
         let mut encoded = reply.into_bytes();
         let value = Value::decode(&mut encoded).unwrap().expect("a complete reply");

@@ -223,12 +223,13 @@ impl Connection {
     }
 
     fn may_decode(&self) -> bool {
+        let drained = self.is_draining() && self.batch.steps.is_empty();
         !self.closing
+            && !drained
             && self.held.is_none()
             && !self.batch.is_full()
             && self.output.len() < limits::OUTPUT_PAUSE_BYTES
             && !self.input.is_empty()
-            && !(self.is_draining() && self.batch.steps.is_empty())
     }
 
     fn decode_limits(&self) -> DecodeLimits {

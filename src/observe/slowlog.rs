@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(shown[1], format!("{}... (2 more bytes)", &long[..128]));
         assert_eq!(
             (&shown[2][..], &shown[3][..], &shown[4][..]),
-            (long[..128].as_bytes(), &b"a"[..], &b"(redacted)"[..])
+            (&long.as_bytes()[..128], &b"a"[..], &b"(redacted)"[..])
         );
         assert_eq!(shown[31], "... (2 more arguments)");
         assert_eq!(super::shown(&CommandArgs::from_parts(&args[..32]), |_| false)[31], "a");

@@ -378,7 +378,7 @@ mod tests {
         };
         match value {
             Value::Simple(text) => reply.simple(&utf8(text)),
-            Value::Error(text) => reply.error(&utf8(text)),
+            Value::Error(text) => reply.error(utf8(text)),
             Value::Integer(value) => reply.integer(*value),
             Value::Bulk(text) => reply.bulk(text),
             Value::Null => reply.null(),

@@ -100,7 +100,7 @@ impl Housekeeping {
 
     fn run(&mut self, state: &StorageState) {
         let more = self.expire(state);
-        if self.ticks % limits::RECLAIM_EVERY_TICKS == 0 {
+        if self.ticks.is_multiple_of(limits::RECLAIM_EVERY_TICKS) {
             reclaim_flushed(state);
         }
         self.ticks += 1;

@@ -182,14 +182,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let end = self.child.try_wait().ok().flatten();
         // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
+            let end = end.map_or(String::new(), |status| format!(", which had ended before: {status}"));
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(60)..];
-            eprintln!("---- log of the server on port {} ----\n{}", self.port, tail.join("\n"));
+            eprintln!("---- log of the server on port {}{end} ----\n{}", self.port, tail.join("\n"));
         }
         let _ = fs::remove_file(&self.log);
     }

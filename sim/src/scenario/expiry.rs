@@ -37,7 +37,10 @@ enum Step {
     Wait(Duration),
     Jump(i64),
     /// Stores a key that lives for so many milliseconds.
-    Set { ttl_ms: i64, absolute: bool },
+    Set {
+        ttl_ms: i64,
+        absolute: bool,
+    },
 }
 
 const TTL_MS_MAX: u64 = 5000;
@@ -72,6 +75,7 @@ struct Watcher {
 }
 
 /// When a key may expire, on the wall clock.
+#[derive(Clone, Copy)]
 struct Life {
     earliest_ms: i64,
     latest_ms: i64,
@@ -109,8 +113,7 @@ impl Watcher {
         let reply = client.call(&line).await?;
         ensure!(reply == Value::Simple("OK".into()), "{line} was answered with {reply}");
         let after = self.now_ms();
-        let (earliest_ms, latest_ms) =
-            if absolute { (deadline, deadline) } else { (before + ttl_ms, after + ttl_ms) };
+        let (earliest_ms, latest_ms) = if absolute { (deadline, deadline) } else { (before + ttl_ms, after + ttl_ms) };
         self.alive.push(Life { earliest_ms, latest_ms, seen_ms: after });
         Ok(())
     }
@@ -119,32 +122,40 @@ impl Watcher {
         self.machine.wall.now_ms()
     }
 
+    /// Remembers what the clock shows, for all keys that there are.
+    fn note(&mut self) -> i64 {
+        let now_ms = self.now_ms();
+        self.latest_ms = self.latest_ms.max(now_ms);
+        self.alive.iter_mut().for_each(|life| life.seen_ms = life.seen_ms.max(now_ms));
+        now_ms
+    }
+
     fn jump(&mut self, by_ms: i64) {
-        self.latest_ms = self.latest_ms.max(self.now_ms());
+        self.note();
         self.world.trace.event("nemesis", format_args!("the wall clock jumps by {by_ms} ms"));
         self.machine.wall.jump_ms(by_ms);
     }
 
     async fn check(&mut self, client: &mut Client, dice: &mut Dice) -> Verdict {
-        for (number, (earliest, latest)) in self.alive.iter().enumerate() {
-            let before = self.machine.wall.now_ms();
+        for number in 0..self.alive.len() {
+            let before = self.note();
             let (line, is_there) = dice.pick(&[
                 ("GET", Value::Bulk("v".into())),
                 ("EXISTS", Value::Integer(1)),
                 ("TYPE", Value::Simple("string".into())),
             ]);
             let reply = client.call(&format!("{line} k{number}")).await?;
-            let after = self.machine.wall.now_ms();
-            self.latest_ms = self.latest_ms.max(after);
-            let seen = match &reply {
+            self.note();
+            let is_seen = match &reply {
                 reply if *reply == is_there => true,
                 Value::Null | Value::Integer(0) => false,
                 Value::Simple(none) if none == "none" => false,
                 other => return Err(failure(format!("{line} was answered with {other}"))),
             };
-            let gone_too_early = earliest - self.latest_ms;
-            ensure!(seen || gone_too_early <= SKEW_MS, "k{number} was gone {gone_too_early} ms too early");
-            ensure!(!seen || before - latest < SKEW_MS, "k{number} was there {} ms too long", before - latest);
+            let Life { earliest_ms, latest_ms, seen_ms } = self.alive[number];
+            let (early, late) = (earliest_ms - seen_ms, before - latest_ms);
+            ensure!(is_seen || early <= SKEW_MS, "k{number} was gone {early} ms too early");
+            ensure!(!is_seen || late < SKEW_MS, "k{number} was there {late} ms too long");
         }
         let reply = client.call("GET forever").await?;
         ensure!(reply == Value::Bulk("here".into()), "a key without a time to live reads {reply}");

@@ -55,7 +55,7 @@ fn run(world: &Arc<World>) -> Verdict {
     let up = |dice: &mut Dice| if dice.one_in(2) { dice.millis(20..=1000) } else { dice.millis(1200..=3000) };
     let plan = Plan {
         config: configuration(&mut dice, fsync),
-        rounds: (0..dice.between(1..=4)).map(|_| (up(&mut dice), dice.pick(&endings), dice.millis(0..=500))).collect(),
+        rounds: (0..dice.between(1..=5)).map(|_| (up(&mut dice), dice.pick(&endings), dice.millis(0..=1500))).collect(),
         commands_max: dice.pick(&[1, 5]),
         pause_ms_max: dice.pick(&[2, 10, 50]),
     };

@@ -65,8 +65,10 @@ async fn talk(world: Arc<World>, mut dice: Dice, script: Vec<Vec<Exchange>>) -> 
         let replies = client.pipeline(&lines).await;
         ensure!(replies.values == expected, "{lines:?}\n  got      {replies:?}\n  expected {expected:?}");
     }
-    // A client that leaves in the middle of a command owes nobody anything.
-    client.exchange(b"*2\r\n$3\r\nGET\r\n$100\r\nhalf a key", 0).await;
+    // A client that says nothing more, and breaks off in the middle of a command, still gets what it asked for before.
+    let lines = ["SET parting words", "GET parting", "DEL parting"].map(String::from);
+    let replies = client.part(&lines, b"*2\r\n$3\r\nGET\r\n$100\r\nhalf a key").await;
+    ensure!(replies.values == [simple("OK"), bulk("words"), Value::Integer(1)], "at parting it got {replies:?}");
     Ok(())
 }
 

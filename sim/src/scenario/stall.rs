@@ -23,7 +23,9 @@ pub const SCENARIO: Scenario = Scenario {
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// How soon after the fault a write must succeed: `request-timeout`, and some.
+/// `request-timeout` of every simulated server: how long a write may remain without an answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// How soon after the fault a write must succeed: the timeout, and some.
 const RECOVERY_MAX: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -141,6 +143,8 @@ async fn write(shared: Arc<Shared>, mut dice: Dice, name: String, healed_at: Arc
     while !shared.is_over() {
         let began = now();
         let reply = client.call(&format!("INCR {name}")).await?;
+        let took = now() - began;
+        ensure!(took <= REQUEST_TIMEOUT + shared.round_trip_max, "a write was answered only after {took:?}");
         match (Effect::of(&reply), &reply) {
             (Effect::Executed, Value::Integer(value)) => {
                 ensure!(least < *value && *value <= most + 1, "{name} became {value}, was in {least}..={most}");

@@ -158,7 +158,7 @@ fn rewrite(session: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Resul
             }
             Some(error) => {
                 tracing::warn!(error, "CONFIG REWRITE failed");
-                answer.error(&format!("ERR Rewriting config file: {error}"));
+                answer.error(format!("ERR Rewriting config file: {error}"));
             }
         }
         Bytes::from(answer.into_bytes())
