@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Plan;
-use crate::plain::{info, number};
+use crate::plain::{info, number, start_with_one_runtime};
 use crate::support::{PATIENCE, Server, wait_for};
 use crate::table::{Row, median, render};
 
@@ -24,11 +24,9 @@ const VALUE_BYTES: usize = 512;
 pub fn run(plan: Plan) -> String {
     // A fifth of the plain load's keys, of four times its size.
     let keys = plan.keys as u64 / 5;
-    let start = |mode| {
-        let memtable = ["--rocksdb.write_buffer_size", plan.mixed_memtable];
-        Server::start(&[&["--runtime-mode", mode], &memtable[..]].concat())
-    };
-    let servers = [("one runtime", start("single")), ("two runtimes", start("dual"))];
+    let memtable = ["--rocksdb.write_buffer_size", plan.mixed_memtable];
+    let dual = Server::start(&memtable);
+    let servers = [("one runtime", start_with_one_runtime(&dual, &memtable)), ("two runtimes", dual)];
     for (name, server) in &servers {
         eprintln!("setting {keys} keys for the mixed load on {name}");
         run_load(server.port, Load { keys, writes_percent: 100, stop: Stop::After { requests: keys * 2 } });

@@ -15,11 +15,10 @@ const VALUE_BYTES: usize = 128;
 
 pub fn run(plan: Plan) -> String {
     let everysec = ["--appendfsync", "everysec"];
-    let servers = [
-        ("redis-server", Server::start_redis(&[&["--appendonly", "yes"], &everysec[..]].concat())),
-        ("Bulkhead", Server::start(&everysec)),
-        ("Bulkhead, one runtime", Server::start(&[&["--runtime-mode", "single"], &everysec[..]].concat())),
-    ];
+    let redis = Server::start_redis(&[&["--appendonly", "yes"], &everysec[..]].concat());
+    let dual = Server::start(&everysec);
+    let single = start_with_one_runtime(&dual, &everysec);
+    let servers = [("redis-server", redis), ("Bulkhead", dual), ("Bulkhead, one runtime", single)];
     for (name, server) in &servers {
         eprintln!("setting {} keys on {name}", plan.keys);
         set_all_keys(&mut server.client(), plan.keys);
@@ -52,6 +51,15 @@ pub fn run(plan: Plan) -> String {
     format!(
         "{rounds} rounds, {keys} keys, 50 clients, {VALUE_BYTES}-byte values, appendfsync everysec everywhere:\n\n{table}"
     )
+}
+
+/// Bulkhead with both halves on one shared runtime, which gets as many threads as the two of `dual` have together: what is
+/// compared is the wall between them, not how many there are.
+pub fn start_with_one_runtime(dual: &Server, flags: &[&str]) -> Server {
+    let text = info(&mut dual.client(), "runtimes");
+    let writer = 1;
+    let threads = number(&text, "network_threads") + number(&text, "storage_reader_threads") + writer;
+    Server::start(&[&["--runtime-mode", "single", "--network-threads", &threads.to_string()], flags].concat())
 }
 
 /// One run of redis-benchmark: requests per second. Every request must have been answered, none with an error.

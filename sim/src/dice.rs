@@ -21,25 +21,25 @@ impl Dice {
     }
 
     pub fn fork(&mut self) -> Dice {
-        Dice(Random::from_seed(self.next()))
+        Dice(Random::from_seed(self.draw()))
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// From a range whose bias against its upper end nobody will notice.
     pub fn between(&mut self, range: RangeInclusive<u64>) -> u64 {
         let (start, end) = range.into_inner();
-        start + self.next() % (end - start + 1)
+        start + self.draw() % (end - start + 1)
     }
 
     pub fn index(&mut self, len: usize) -> usize {
-        (self.next() % len as u64) as usize
+        (self.draw() % len as u64) as usize
     }
 
     pub fn one_in(&mut self, count: u64) -> bool {
-        self.next().is_multiple_of(count)
+        self.draw().is_multiple_of(count)
     }
 
     pub fn pick<T: Clone>(&mut self, choices: &[T]) -> T {

@@ -2,6 +2,7 @@
 //!
 //! Real time is read here, for progress and rates, and nowhere else in this package.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,14 +89,10 @@ impl Order {
 
 fn replay(scenario: &'static Scenario, seed: u64, trace: bool) -> ExitCode {
     let report = run(scenario, seed, trace);
-    println!("{}", report.line());
-    match report.failure {
-        Some(failure) => {
-            println!("{failure}");
-            ExitCode::FAILURE
-        }
-        None => ExitCode::SUCCESS,
-    }
+    let failure = report.failure.as_deref().map(|failure| format!("{failure}\n"));
+    // Whoever reads it may have seen enough.
+    let _ = write!(io::stdout(), "{}\n{}", report.line(), failure.as_deref().unwrap_or_default());
+    if failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run_seeds(from: u64, seeds: u64, scenarios: &[&'static Scenario], jobs: usize) -> ExitCode {

@@ -5,8 +5,11 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::task::JoinSet;
 
 use crate::dice::Dice;
 use crate::world::{Machine, World};
@@ -39,9 +42,14 @@ pub struct Simulation {
     pub machine: Arc<Machine>,
     /// No message takes longer.
     pub latency_max: Duration,
-    clients: Vec<String>,
+    /// Clients that have not begun yet.
+    waiting: Vec<Body>,
+    /// The machines that clients run on.
+    client_machines: Vec<String>,
     dice: Dice,
 }
+
+type Body = Pin<Box<dyn Future<Output = Verdict>>>;
 
 impl Simulation {
     /// A network and one server, configured with `config` besides what all simulated servers share.
@@ -50,7 +58,7 @@ impl Simulation {
         let latency_max = dice.millis(1..=20);
         let mut builder = turmoil::Builder::new();
         builder
-            .rng_seed(dice.next())
+            .rng_seed(dice.draw())
             .epoch(UNIX_EPOCH)
             .tick_duration(TICK)
             .simulation_duration(SIMULATED_MAX)
@@ -64,13 +72,42 @@ impl Simulation {
         world.trace.event("network", format_args!("messages take up to {latency_max:?}"));
         let host = machine.clone();
         turmoil.host(SERVER, move || host.clone().serve());
-        Simulation { turmoil, world: world.clone(), machine, latency_max, clients: Vec::new(), dice }
+        Simulation {
+            turmoil,
+            world: world.clone(),
+            machine,
+            latency_max,
+            waiting: Vec::new(),
+            client_machines: Vec::new(),
+            dice,
+        }
     }
 
-    /// Adds a client: a machine of its own that runs `body` once.
+    /// Adds a client, which begins at the next tick.
     pub fn client(&mut self, name: &str, body: impl Future<Output = Verdict> + 'static) {
-        self.turmoil.client(name, body);
-        self.clients.push(name.to_string());
+        let name = name.to_string();
+        self.waiting.push(Box::pin(async move { body.await.map_err(|error| failure(format!("{name}: {error}"))) }));
+    }
+
+    /// Starts the clients that wait, on one machine: each machine costs every tick of the whole run, and what tells
+    /// clients apart is their connections.
+    fn start_clients(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let machine = format!("clients-{}", self.client_machines.len());
+        let bodies = std::mem::take(&mut self.waiting);
+        self.turmoil.client(machine.as_str(), async move {
+            let mut clients = JoinSet::new();
+            for body in bodies {
+                clients.spawn_local(body);
+            }
+            while let Some(ended) = clients.join_next().await {
+                ended??;
+            }
+            Ok(())
+        });
+        self.client_machines.push(machine);
     }
 
     pub fn now(&self) -> Duration {
@@ -79,6 +116,7 @@ impl Simulation {
 
     /// Lets one tick pass. Returns whether all clients are done.
     pub fn step(&mut self) -> Verdict<bool> {
+        self.start_clients();
         let done = self.turmoil.step();
         self.world.trace.set_now(self.turmoil.elapsed());
         done
@@ -146,14 +184,14 @@ impl Simulation {
     }
 
     fn partition(&mut self) {
-        for client in &self.clients {
-            self.turmoil.partition(SERVER, client.as_str());
+        for machine in &self.client_machines {
+            self.turmoil.partition(SERVER, machine.as_str());
         }
     }
 
     fn repair(&mut self) {
-        for client in &self.clients {
-            self.turmoil.repair(SERVER, client.as_str());
+        for machine in &self.client_machines {
+            self.turmoil.repair(SERVER, machine.as_str());
         }
     }
 }

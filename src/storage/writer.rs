@@ -42,6 +42,7 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         if !patience.is_zero() && !received.is_empty() && received.len() < batch_size {
             gather(&state, &mut queue, &mut received, batch_size, patience).await;
         }
+        housekeeping.note_clock(&state);
         commit_all(&state, &mut received);
     }
     while let Ok(request) = queue.try_recv() {
@@ -107,6 +108,12 @@ impl Housekeeping {
         // With more to expire the next round comes soon, yet after the requests that wait.
         let pause = if more { limits::HOUSEKEEPING_INTERVAL / 100 } else { limits::HOUSEKEEPING_INTERVAL };
         self.due = state.env.clock.sleep(pause);
+    }
+
+    /// Before commands run: what they let expire is due from now on, and if the clock was set back that lies before the
+    /// mark. By the next round it may be right again.
+    fn note_clock(&mut self, state: &StorageState) {
+        self.expired_until_ms = self.expired_until_ms.min(state.env.clock.unix_ms());
     }
 
     /// Removes a bounded number of due keys. Returns whether more are due.

@@ -16,6 +16,6 @@ impl SimRandom {
 
 impl RandomSource for SimRandom {
     fn seed(&self) -> u64 {
-        self.0.lock().expect("a draw does not panic").next()
+        self.0.lock().expect("a draw does not panic").draw()
     }
 }
