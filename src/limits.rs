@@ -55,6 +55,14 @@ pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(100);
 pub const EXPIRE_BATCH: usize = 256;
 /// Flushed databases are reclaimed every so many housekeeping rounds.
 pub const RECLAIM_EVERY_TICKS: u64 = 10;
+/// Entries of a dead object that are deleted one by one; larger ones are left to compaction.
+pub const RECLAIM_SMALL_ENTRIES: usize = 1000;
+/// Entries of dead objects that are looked at in one housekeeping round.
+pub const RECLAIM_ENTRIES: usize = 4096;
+/// Large dead objects that are looked for, whether compaction has dropped them, in one round of reclaiming.
+pub const RECLAIM_CHECKS: usize = 4;
+/// Keys of a flushed database that are looked at in one round, where its large collections have to be found one by one.
+pub const RECLAIM_KEYS: usize = 1024;
 /// How often the engine is asked for its figures.
 pub const ENGINE_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait before a storage thread that panicked is started again.
@@ -71,6 +79,15 @@ pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Logical databases: what `databases` may be set to. The on-disk key holds 16 bits of physical database number, and
 /// FLUSHDB and SWAPDB need spare ones.
 pub const DATABASES_MAX: u32 = 16_384;
+/// Bytes of a collection that is stored within its key's record. Beyond about as many, writing all of it for a change of
+/// one element costs more than an entry per element does.
+pub const COLLECTION_INLINE_BYTES_MAX: usize = 1024;
+/// Elements of such a collection (a field and its value are one).
+pub const COLLECTION_INLINE_ELEMENTS_MAX: usize = 64;
+/// Elements of a collection that is copied at once, before they are written.
+pub const COPY_ENTRIES: usize = 256;
+/// Elements whose walk a reader of short reads does not begin.
+pub const SHORT_WALK_ELEMENTS: u64 = 1000;
 /// Bytes of a client's name (CLIENT SETNAME): CLIENT LIST repeats the names of all clients in one reply.
 pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
 /// Distinct error codes counted by INFO errorstats: scripts can invent codes without end.

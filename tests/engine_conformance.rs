@@ -16,7 +16,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::FileFailurePersistence;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What an engine should hold.
@@ -259,6 +259,151 @@ fn check_atomicity(engine: &dyn Engine) {
     assert_eq!(seen(engine, ColumnFamily::Data), vec![Bytes::from((BATCHES - 1).to_be_bytes().to_vec()); 8]);
 }
 
+// ---- Retired prefixes ----------------------------------------------------------------------------------------------
+
+/// The objects that histories of retirements are about.
+const OBJECTS: std::ops::Range<u64> = 1..5;
+
+/// What may be done around a retirement.
+#[derive(Clone, Debug)]
+enum Retiring {
+    /// Writes an entry of an object that is not retired, in each family.
+    Write(u64, u8),
+    /// Takes a snapshot and a cursor.
+    Hold(ColumnFamily),
+    Release(Index),
+    Retire(u64),
+    /// Takes a retirement back.
+    Forget(u64),
+    Sync,
+    Flush,
+    Compact,
+}
+
+fn retiring() -> impl Strategy<Value = Retiring> {
+    let object = || OBJECTS;
+    let family = select(vec![ColumnFamily::Meta, ColumnFamily::Data, ColumnFamily::Score]);
+    prop_oneof![
+        8 => (object(), any::<u8>()).prop_map(|(object, field)| Retiring::Write(object, field)),
+        3 => family.prop_map(Retiring::Hold),
+        3 => any::<Index>().prop_map(Retiring::Release),
+        2 => object().prop_map(Retiring::Retire),
+        1 => object().prop_map(Retiring::Forget),
+        2 => Just(Retiring::Sync),
+        2 => Just(Retiring::Flush),
+        4 => Just(Retiring::Compact),
+    ]
+}
+
+/// Views from before a retirement go on showing everything; later ones miss nothing but what is retired, and that is gone
+/// once the views are closed, everything is durable, and a compaction has passed. The engine ends up without views.
+fn check_retirements(engine: &dyn Engine, steps: &[Retiring]) {
+    let mut model = Model::new();
+    let mut retired: BTreeSet<u64> = BTreeSet::new();
+    // What was retired once, forgotten or not: it may have been dropped.
+    let mut doubtful: BTreeSet<u64> = BTreeSet::new();
+    let mut held = Vec::new();
+    let compact = || {
+        [ColumnFamily::Meta, ColumnFamily::Data, ColumnFamily::Score]
+            .into_iter()
+            .for_each(|cf| engine.compact(cf, None, None).expect("a healthy engine compacts"));
+    };
+    for step in steps {
+        match step {
+            Retiring::Write(object, field) if !doubtful.contains(object) => {
+                let key = Bytes::from([&object.to_be_bytes()[..], &[*field]].concat());
+                let mut batch = WriteBatch::new();
+                for cf in [ColumnFamily::Meta, ColumnFamily::Data, ColumnFamily::Score] {
+                    batch.put(cf, key.clone(), vec![*field]);
+                    model.insert((cf, key.clone()), vec![*field].into());
+                }
+                engine.write(&batch, WriteOptions::default()).expect("a healthy engine writes");
+            }
+            Retiring::Write(..) => {}
+            Retiring::Hold(cf) => {
+                held.push((engine.snapshot(), engine.scan(*cf, Scan::default()), *cf, model.clone(), doubtful.clone()));
+            }
+            Retiring::Release(which) if !held.is_empty() => {
+                let (view, mut cursor, cf, model, doubtful) = held.swap_remove(which.index(held.len()));
+                compare_but(&*view, &model, &doubtful);
+                assert_eq!(but(seen(&mut *cursor), cf, &doubtful), but(of_family(&model, cf), cf, &doubtful));
+            }
+            Retiring::Release(_) => {}
+            Retiring::Retire(object) => {
+                retired.insert(*object);
+                doubtful.insert(*object);
+                engine.retire(&[object.to_be_bytes()]);
+            }
+            Retiring::Forget(object) => {
+                retired.remove(object);
+                engine.forget(&[object.to_be_bytes()]);
+            }
+            Retiring::Sync => {
+                engine.sync_wal().expect("a healthy engine syncs");
+                assert!(!engine.awaits_sync());
+            }
+            Retiring::Flush => engine.flush().expect("a healthy engine flushes"),
+            Retiring::Compact => compact(),
+        }
+        compare_but(engine, &model, &doubtful);
+    }
+    for (view, mut cursor, cf, model, doubtful) in held.drain(..) {
+        compare_but(&*view, &model, &doubtful);
+        assert_eq!(but(seen(&mut *cursor), cf, &doubtful), but(of_family(&model, cf), cf, &doubtful));
+    }
+    engine.sync_wal().expect("a healthy engine syncs");
+    compact();
+    for cf in [ColumnFamily::Data, ColumnFamily::Score] {
+        let left = seen(&mut *engine.scan(cf, Scan::default()));
+        assert!(!left.iter().any(|(key, _)| retired.contains(&object_of(key))), "{retired:?} left {left:?} in {cf:?}");
+    }
+}
+
+/// All but the entries of `objects`, which may be gone.
+fn but(mut entries: Vec<(Bytes, Bytes)>, cf: ColumnFamily, objects: &BTreeSet<u64>) -> Vec<(Bytes, Bytes)> {
+    entries.retain(|(key, _)| cf == ColumnFamily::Meta || !objects.contains(&object_of(key)));
+    entries
+}
+
+fn compare_but(view: &(impl View + ?Sized), model: &Model, objects: &BTreeSet<u64>) {
+    for cf in [ColumnFamily::Meta, ColumnFamily::Data, ColumnFamily::Score] {
+        let found = seen(&mut *view.scan(cf, Scan::default()));
+        assert_eq!(but(found, cf, objects), but(of_family(model, cf), cf, objects), "{cf:?}");
+    }
+}
+
+fn of_family(model: &Model, cf: ColumnFamily) -> Vec<(Bytes, Bytes)> {
+    entries(model, cf, &Scan::default())
+}
+
+fn seen(cursor: &mut dyn Cursor) -> Vec<(Bytes, Bytes)> {
+    let mut found = Vec::new();
+    while let Some((key, value)) = cursor.next().expect("readable") {
+        found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+    }
+    found
+}
+
+fn object_of(key: &[u8]) -> u64 {
+    u64::from_be_bytes(key[..8].try_into().expect("a whole prefix"))
+}
+
+/// What was retired but may come back by a power cut is not dropped.
+fn check_undurable_retirement(engine: &dyn Engine) {
+    let key = Bytes::from([&1u64.to_be_bytes()[..], b"field"].concat());
+    let mut batch = WriteBatch::new();
+    batch.put(ColumnFamily::Data, key.clone(), "value");
+    batch.put(ColumnFamily::Meta, "k", "1");
+    engine.write(&batch, WriteOptions { durability: Durability::Synced, no_slowdown: false }).expect("writes");
+    let mut batch = WriteBatch::new();
+    batch.delete(ColumnFamily::Meta, "k");
+    engine.write(&batch, WriteOptions::default()).expect("writes");
+    engine.retire(&[1u64.to_be_bytes()]);
+    assert!(engine.awaits_sync());
+    engine.compact(ColumnFamily::Data, None, None).expect("compacts");
+    assert_eq!(engine.get(ColumnFamily::Data, &key, ReadTier::All), Ok(Some("value".into())));
+}
+
 /// Few enough that batches meet on them; with the empty one, prefixes of each other, and object ids (eight bytes, the
 /// prefix of `data`) around a carry, with the seven-byte key that lies between two of them.
 fn key() -> impl Strategy<Value = Bytes> {
@@ -378,6 +523,30 @@ mod memory {
         }
     }
 
+    proptest! {
+        #![proptest_config(config(512))]
+
+        #[test]
+        fn the_memory_engine_drops_what_is_retired_and_no_sooner(steps in vec(retiring(), 0..60)) {
+            mark_engine_thread();
+            check_retirements(&*Memory(MemoryDisk::new()).open(), &steps);
+        }
+    }
+
+    #[test]
+    fn a_power_cut_brings_a_retired_object_back_whole() {
+        mark_engine_thread();
+        let disk = MemoryDisk::new();
+        let engine = Memory(disk.clone()).open();
+        check_undurable_retirement(&*engine);
+        disk.lose_power(0);
+        drop(engine);
+        let engine = Memory(disk).open();
+        assert_eq!(engine.get(ColumnFamily::Meta, b"k", ReadTier::All), Ok(Some("1".into())));
+        let left = seen(&mut *engine.scan(ColumnFamily::Data, Scan::default()));
+        assert_eq!(left.len(), 1);
+    }
+
     #[test]
     fn readers_of_the_memory_engine_see_whole_batches() {
         mark_engine_thread();
@@ -452,6 +621,22 @@ mod rocks {
         fn rocksdb_answers_as_the_model(history in history(100)) {
             check(&mut Rocks(new_directory().expect("a directory")), &history);
         }
+    }
+
+    proptest! {
+        #![proptest_config(config(48))]
+
+        #[test]
+        fn rocksdb_drops_what_is_retired_and_no_sooner(steps in vec(retiring(), 0..60)) {
+            mark_engine_thread();
+            check_retirements(&*Rocks(new_directory().expect("a directory")).open(), &steps);
+        }
+    }
+
+    #[test]
+    fn rocksdb_drops_nothing_that_a_power_cut_may_bring_back() {
+        mark_engine_thread();
+        check_undurable_retirement(&*Rocks(new_directory().expect("a directory")).open());
     }
 
     #[test]

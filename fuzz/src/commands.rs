@@ -9,7 +9,7 @@ use bulkhead::commands::{CommandError, CommandTable, table};
 use bulkhead::engine::memory::{MemoryDisk, MemoryEngine};
 use bulkhead::engine::thread::as_engine_thread;
 use bulkhead::engine::{Engine, ReadTier, WriteOptions};
-use bulkhead::keyspace::{DatabaseMap, Keyspace, Operation, Txn, TxnError};
+use bulkhead::keyspace::{DatabaseMap, Keyspace, Operation, Txn, TxnError, ValueLimits};
 use bulkhead::observe::CommandStats;
 use bulkhead::resp::{CommandArgs, Protocol, ReplyBuffer, Value};
 use bytes::{Bytes, BytesMut};
@@ -226,7 +226,8 @@ impl Server {
     }
 
     fn keyspace<'v>(&self, txn: Txn<'v>) -> Keyspace<'v> {
-        let mut keyspace = Keyspace::new(txn, self.databases.clone(), self.now_ms, self.now_ms, VALUE_BYTES_MAX);
+        let limits = ValueLimits { bytes_max: VALUE_BYTES_MAX, ..ValueLimits::default() };
+        let mut keyspace = Keyspace::new(txn, self.databases.clone(), self.now_ms, self.now_ms, limits);
         keyspace.select(self.db);
         keyspace
     }

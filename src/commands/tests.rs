@@ -6,15 +6,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Command, CommandTable, Operation, Run};
+use crate::config::EncodingsConfig;
 use crate::engine::memory::{MemoryDisk, MemoryEngine};
 use crate::engine::{Engine, ReadTier, WriteOptions, thread};
-use crate::keyspace::{CommandError, DatabaseMap, Keyspace, KeyspaceEvents, Record, Txn, TxnError};
+use crate::keyspace::{CommandError, DatabaseMap, Keyspace, KeyspaceEvents, Record, Txn, TxnError, ValueLimits};
 use crate::number;
 use crate::observe::CommandStats;
 use crate::resp::{CommandArgs, Protocol, ReplyBuffer, Value};
 
 const DATABASES: usize = 16;
-const VALUE_BYTES_MAX: usize = 512 * 1024 * 1024;
+const ENCODINGS: EncodingsConfig = EncodingsConfig {
+    hash_max_listpack_entries: 512,
+    hash_max_listpack_value: 64,
+    list_max_listpack_size: -2,
+    set_max_intset_entries: 512,
+    zset_max_listpack_entries: 128,
+    zset_max_listpack_value: 64,
+};
 /// When scripts begin: some time in 2024.
 const START_MS: u64 = 1_720_000_000_000;
 
@@ -98,7 +106,8 @@ impl Harness {
     }
 
     fn keyspace<'v>(&self, txn: Txn<'v>) -> Keyspace<'v> {
-        let mut keyspace = Keyspace::new(txn, self.databases.clone(), self.now_ms, self.now_ms, VALUE_BYTES_MAX);
+        let limits = ValueLimits { bytes_max: 512 * 1024 * 1024, encodings: ENCODINGS };
+        let mut keyspace = Keyspace::new(txn, self.databases.clone(), self.now_ms, self.now_ms, limits);
         keyspace.select(self.db);
         keyspace
     }

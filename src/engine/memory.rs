@@ -8,10 +8,11 @@
 //! What this file must never do: make anything durable or visible that RocksDB would not (it may promise less, never
 //! more), iterate in an order that depends on the run, or hold its lock between two calls.
 
+use super::retire::{OpenView, PrefixSet, Retirement};
 use super::thread::assert_engine_thread;
 use super::{
-    ColumnFamily, Cursor, Direction, Durability, Engine, EngineError, EngineStatistics, Entry, Mutation, ReadTier,
-    Scan, View, WriteBatch, WriteOptions,
+    ColumnFamily, Cursor, Direction, Durability, Engine, EngineError, EngineStatistics, Entry, Mutation, Prefix,
+    ReadTier, Scan, View, WriteBatch, WriteOptions,
 };
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -252,6 +253,23 @@ impl State {
         }
     }
 
+    /// Drops the keys of `cf` between two bounds that `droppable` covers, all their versions: no view and no power cut
+    /// asks for them any more.
+    fn drop_covered(&mut self, cf: ColumnFamily, low: Bound<&[u8]>, high: Bound<&[u8]>, droppable: &PrefixSet) {
+        let covered: Vec<Bytes> = span(&self.families[cf as usize], low, high)
+            .map(|(key, _)| key.clone())
+            .filter(|key| droppable.covers(key))
+            .collect();
+        for key in &covered {
+            let versions = self.families[cf as usize].remove(key).unwrap_or_default();
+            self.bytes -= versions.iter().map(|version| version_bytes(key, &version.value)).sum::<usize>();
+        }
+        if !covered.is_empty() {
+            let families = &self.families;
+            self.history.retain(|touch| families[touch.cf as usize].contains_key(&touch.key));
+        }
+    }
+
     /// Takes back all but the first `keep_unsynced` of the batches that are not durable; the rest is durable.
     fn rewind(&mut self, keep_unsynced: usize) {
         let last = self.written.min(self.durable.saturating_add(keep_unsynced as u64));
@@ -297,6 +315,7 @@ fn span<'f>(
 pub struct MemoryEngine {
     disk: Arc<MemoryDisk>,
     session: u64,
+    retirement: Retirement,
 }
 
 impl MemoryEngine {
@@ -314,7 +333,7 @@ impl MemoryEngine {
         let (id, visible) = (state.sessions, state.written);
         state.session = Some(Session { id, visible, pins: BTreeMap::new(), read_only: None });
         drop(state);
-        Ok(Arc::new(MemoryEngine { disk, session: id }))
+        Ok(Arc::new(MemoryEngine { disk, session: id, retirement: Retirement::default() }))
     }
 
     /// Reads at `sequence`, or at the latest state.
@@ -335,6 +354,7 @@ impl MemoryEngine {
     /// nothing, for there every read is refused.
     fn pin(&self, sequence: Option<u64>) -> Pin<'_> {
         assert_engine_thread();
+        let open = self.retirement.open_view();
         let mut state = self.disk.state.lock();
         let sequence = match state.session(self.session) {
             Ok(session) => {
@@ -344,7 +364,7 @@ impl MemoryEngine {
             }
             Err(_) => 0,
         };
-        Pin { engine: self, sequence }
+        Pin { engine: self, sequence, _open: open }
     }
 }
 
@@ -383,7 +403,9 @@ impl Engine for MemoryEngine {
         }
         state.append(batch);
         if options.durability == Durability::Synced {
+            let mark = self.retirement.begin_sync();
             state.sync()?;
+            self.retirement.synced(mark);
         }
         let written = state.written;
         state.session(self.session)?.visible = written;
@@ -399,7 +421,10 @@ impl Engine for MemoryEngine {
         assert_engine_thread();
         let mut state = self.disk.state.lock();
         state.check_writable(self.session)?;
-        state.sync()
+        let mark = self.retirement.begin_sync();
+        state.sync()?;
+        self.retirement.synced(mark);
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), EngineError> {
@@ -418,9 +443,28 @@ impl Engine for MemoryEngine {
         }
     }
 
-    fn compact(&self, _cf: ColumnFamily, _lower: Option<&[u8]>, _upper: Option<&[u8]>) -> Result<(), EngineError> {
+    fn compact(&self, cf: ColumnFamily, lower: Option<&[u8]>, upper: Option<&[u8]>) -> Result<(), EngineError> {
         assert_engine_thread();
-        self.disk.state.lock().check_writable(self.session).map(|_| ())
+        let mut state = self.disk.state.lock();
+        state.check_writable(self.session)?;
+        if matches!(cf, ColumnFamily::Data | ColumnFamily::Score) {
+            let low = lower.map_or(Bound::Unbounded, Bound::Included);
+            let high = upper.map_or(Bound::Unbounded, Bound::Excluded);
+            state.drop_covered(cf, low, high, &self.retirement.droppable());
+        }
+        Ok(())
+    }
+
+    fn retire(&self, prefixes: &[Prefix]) {
+        self.retirement.retire(prefixes);
+    }
+
+    fn forget(&self, prefixes: &[Prefix]) {
+        self.retirement.forget(prefixes);
+    }
+
+    fn awaits_sync(&self) -> bool {
+        self.retirement.awaits_sync()
     }
 
     fn statistics(&self) -> EngineStatistics {
@@ -464,6 +508,7 @@ impl Drop for MemoryEngine {
 struct Pin<'e> {
     engine: &'e MemoryEngine,
     sequence: u64,
+    _open: OpenView<'e>,
 }
 
 impl View for Pin<'_> {

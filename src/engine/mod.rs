@@ -7,6 +7,7 @@
 //! thread (R2.1: every call that can block asserts that it runs on an engine thread, see [`thread`]).
 
 pub mod memory;
+mod retire;
 #[cfg(feature = "rocks")]
 pub mod rocks;
 pub mod thread;
@@ -175,6 +176,12 @@ pub trait Cursor {
     fn seek(&mut self, key: &[u8]);
 }
 
+/// What the keys of one object in [`ColumnFamily::Data`] and [`ColumnFamily::Score`] begin with.
+pub type Prefix = [u8; PREFIX_BYTES];
+
+/// The length of a [`Prefix`].
+pub const PREFIX_BYTES: usize = 8;
+
 /// An opened store. Handles are shared between the writer, the readers and maintenance.
 pub trait Engine: View + Send + Sync + 'static {
     /// All reads through the returned view see the state at this call.
@@ -194,6 +201,18 @@ pub trait Engine: View + Send + Sync + 'static {
 
     /// Compacts the range (`None`: unbounded) and waits for it.
     fn compact(&self, cf: ColumnFamily, lower: Option<&[u8]>, upper: Option<&[u8]>) -> Result<(), EngineError>;
+
+    /// Says that no view taken from now on leads to the entries of [`ColumnFamily::Data`] and [`ColumnFamily::Score`]
+    /// whose keys begin with one of `prefixes`, and that nothing will be written to them any more. Compactions drop
+    /// them, whenever one meets them; but not before every view that is open now is closed, and everything written so
+    /// far is durable. Kept in memory only: to be said again after each open.
+    fn retire(&self, prefixes: &[Prefix]);
+
+    /// Takes back [`Engine::retire`]: there is nothing left of these, or nothing was dropped that will be missed.
+    fn forget(&self, prefixes: &[Prefix]);
+
+    /// Whether retired prefixes wait for a sync.
+    fn awaits_sync(&self) -> bool;
 
     /// Current figures, zeros once closed; may take the engine's internal lock, so ask rarely and from one thread.
     fn statistics(&self) -> EngineStatistics;

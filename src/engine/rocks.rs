@@ -4,24 +4,25 @@
 //! crate), call RocksDB from a thread that may not block, claim a sync that RocksDB did not report, or write again
 //! after a sync failed.
 
+use super::retire::{OpenView, PrefixSet, Retirement};
 use super::thread::assert_engine_thread;
 use super::{
-    ColumnFamily, Cursor, Direction, Durability, Engine, EngineError, EngineStatistics, Entry, Mutation, ReadTier,
-    Scan, View, WriteBatch, WriteOptions,
+    ColumnFamily, Cursor, Direction, Durability, Engine, EngineError, EngineStatistics, Entry, Mutation, PREFIX_BYTES,
+    Prefix, ReadTier, Scan, View, WriteBatch, WriteOptions,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rocksdb::compaction_filter::{CompactionFilter, Decision};
+use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
     DBRawIterator, DBRecoveryMode, DataBlockIndexType, Env, FlushOptions, LogLevel, Options, ReadOptions,
     SliceTransform, Snapshot, WriteBufferManager, properties,
 };
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-
-/// The length of an object id, with which every key of `data` and `score` begins.
-const PREFIX_BYTES: usize = 8;
 
 /// What an operator may tune. Names are RocksDB's (`include/rocksdb/options.h`, `advanced_options.h`) where it has one;
 /// everything else is decided in this file. The defaults suit a machine with 2 cores and 4 GiB or more.
@@ -145,7 +146,7 @@ impl RocksOptions {
         Ok(options)
     }
 
-    fn family(&self, cf: ColumnFamily, cache: &Cache) -> Options {
+    fn family(&self, cf: ColumnFamily, cache: &Cache, retirement: &Arc<Retirement>) -> Options {
         use ColumnFamily::*;
         let mut options = Options::default();
         options.set_write_buffer_size(match cf {
@@ -190,11 +191,51 @@ impl RocksOptions {
                 table.set_partition_filters(true);
                 options.set_prefix_extractor(SliceTransform::create_fixed_prefix(PREFIX_BYTES));
                 options.set_periodic_compaction_seconds(self.periodic_compaction_seconds);
+                options.set_compaction_filter_factory(RetiredFilterFactory(retirement.clone()));
             }
             Ttl | Control => {}
         }
         options.set_block_based_table_factory(&table);
         options
+    }
+}
+
+/// Makes a filter for each compaction of `data` and `score`. Several threads may ask it at once, so it changes nothing.
+struct RetiredFilterFactory(Arc<Retirement>);
+
+impl CompactionFilterFactory for RetiredFilterFactory {
+    type Filter = RetiredFilter;
+
+    fn create(&mut self, _: CompactionFilterContext) -> RetiredFilter {
+        RetiredFilter { droppable: self.0.droppable(), last: None }
+    }
+
+    fn name(&self) -> &CStr {
+        c"bulkhead.retired"
+    }
+}
+
+/// Drops the entries of retired prefixes. It must never panic, for it is called from C++.
+struct RetiredFilter {
+    droppable: Arc<PrefixSet>,
+    /// The prefix last asked about, and the verdict: entries of one object come together.
+    last: Option<(Prefix, bool)>,
+}
+
+impl CompactionFilter for RetiredFilter {
+    fn filter(&mut self, _: u32, key: &[u8], _: &[u8]) -> Decision {
+        let Some(prefix) = key.first_chunk::<PREFIX_BYTES>() else { return Decision::Keep };
+        let drop = match self.last {
+            Some((last, verdict)) if last == *prefix => verdict,
+            _ => self.droppable.contains(prefix),
+        };
+        self.last = Some((*prefix, drop));
+        // A removal leaves a tombstone, so that no older version of the entry comes to light.
+        if drop { Decision::Remove } else { Decision::Keep }
+    }
+
+    fn name(&self) -> &CStr {
+        c"bulkhead.retired"
     }
 }
 
@@ -208,6 +249,7 @@ pub struct RocksEngine {
     /// The failure to write the WAL after which no write has succeeded yet.
     wal_error: Mutex<Option<String>>,
     closed: AtomicBool,
+    retirement: Arc<Retirement>,
 }
 
 impl RocksEngine {
@@ -221,7 +263,9 @@ impl RocksEngine {
     pub fn open(directory: &Path, options: &RocksOptions) -> Result<Arc<RocksEngine>, EngineError> {
         assert_engine_thread();
         let cache = Cache::new_hyper_clock_cache(options.block_cache_bytes, 0);
-        let families = ColumnFamily::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), options.family(cf, &cache)));
+        let retirement = Arc::new(Retirement::default());
+        let families =
+            ColumnFamily::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), options.family(cf, &cache, &retirement)));
         let database = options.database().map_err(open_error)?;
         let db = DB::open_cf_descriptors(&database, directory, families).map_err(open_error)?;
         let engine = RocksEngine {
@@ -231,6 +275,7 @@ impl RocksEngine {
             failed_sync: OnceLock::new(),
             wal_error: Mutex::new(None),
             closed: AtomicBool::new(false),
+            retirement,
         };
         for cf in [ColumnFamily::Meta, ColumnFamily::Data, ColumnFamily::Score] {
             // A fresh flush stays readable at the cached tier. The crate has no setter for this; a live one there is,
@@ -270,6 +315,7 @@ impl RocksEngine {
 
     fn cursor<'v>(&'v self, cf: ColumnFamily, scan: Scan, snapshot: Option<&Snapshot<'v>>) -> RocksCursor<'v> {
         assert_engine_thread();
+        let open = self.retirement.open_view();
         let mut options = read_options(scan.tier, snapshot);
         options.set_total_order_seek(scan.direction == Direction::Backward || !within_one_prefix(&scan));
         if let Some(lower) = scan.lower {
@@ -283,11 +329,16 @@ impl RocksEngine {
             engine: self,
             direction: scan.direction,
             position: Position::Edge,
+            _open: open,
         }
     }
 
     fn commit(&self, batch: rocksdb::WriteBatch, options: WriteOptions) -> Result<(), EngineError> {
+        let sync = (options.durability == Durability::Synced).then(|| self.retirement.begin_sync());
         let outcome = self.db.write_opt(batch, self.writes.of(options));
+        if let (Ok(()), Some(mark)) = (&outcome, sync) {
+            self.retirement.synced(mark);
+        }
         let mut wal_error = self.wal_error.lock();
         match outcome {
             Ok(()) => {
@@ -308,7 +359,10 @@ impl RocksEngine {
                 Err(error) => return Err(error),
             }
         }
-        self.db.flush_wal(true).map_err(|error| self.remember(sync_error(error.into_string())))
+        let mark = self.retirement.begin_sync();
+        self.db.flush_wal(true).map_err(|error| self.remember(sync_error(error.into_string())))?;
+        self.retirement.synced(mark);
+        Ok(())
     }
 
     /// A failed sync is the end of writing.
@@ -333,8 +387,9 @@ impl View for RocksEngine {
 impl Engine for RocksEngine {
     fn snapshot(&self) -> Box<dyn View + '_> {
         assert_engine_thread();
+        let open = self.retirement.open_view();
         let snapshot = self.db.snapshot();
-        Box::new(RocksSnapshot { engine: self, reads: ReadTiers::new(Some(&snapshot)), snapshot })
+        Box::new(RocksSnapshot { engine: self, reads: ReadTiers::new(Some(&snapshot)), snapshot, _open: open })
     }
 
     fn write(&self, batch: &WriteBatch, options: WriteOptions) -> Result<(), EngineError> {
@@ -387,6 +442,18 @@ impl Engine for RocksEngine {
             true => Ok(()),
             false => Err(EngineError::Io("a background job failed during the compaction, see RocksDB's LOG".into())),
         }
+    }
+
+    fn retire(&self, prefixes: &[Prefix]) {
+        self.retirement.retire(prefixes);
+    }
+
+    fn forget(&self, prefixes: &[Prefix]) {
+        self.retirement.forget(prefixes);
+    }
+
+    fn awaits_sync(&self) -> bool {
+        self.retirement.awaits_sync()
     }
 
     fn statistics(&self) -> EngineStatistics {
@@ -442,6 +509,7 @@ struct RocksSnapshot<'e> {
     engine: &'e RocksEngine,
     reads: ReadTiers,
     snapshot: Snapshot<'e>,
+    _open: OpenView<'e>,
 }
 
 impl View for RocksSnapshot<'_> {
@@ -471,6 +539,8 @@ struct RocksCursor<'v> {
     engine: &'v RocksEngine,
     direction: Direction,
     position: Position,
+    /// Behind the iterator: what it stands on is let go before that is said.
+    _open: OpenView<'v>,
 }
 
 impl Cursor for RocksCursor<'_> {

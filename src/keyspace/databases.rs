@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Keyspace, Result, TxnError};
+use super::{DeadObjects, Keyspace, Result, TxnError};
 use crate::engine::{ColumnFamily, Direction, View};
 use crate::layout::control::{self, Counters};
 use crate::layout::{Malformed, PHYSICAL_DB_LAST, PhysicalDb};
@@ -116,14 +116,15 @@ fn copy(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
-/// The committed counters, for INFO and for whoever must not ask the engine.
+/// The committed counters, for INFO and for whoever must not ask the engine; and what there is to reclaim.
 #[derive(Debug, Default)]
 pub struct KeyspaceStats {
+    pub dead: DeadObjects,
     by_physical: Mutex<BTreeMap<PhysicalDb, Counters>>,
 }
 
 impl KeyspaceStats {
-    /// Reads all counters at start-up.
+    /// Reads all counters and dead objects at start-up.
     pub fn load(&self, view: &dyn View) -> std::result::Result<(), TxnError> {
         let txn = super::Txn::snapshot(view, Default::default());
         let (lower, upper) = control::all_counters();
@@ -133,11 +134,12 @@ impl KeyspaceStats {
             loaded.insert(control::number_of(key)?, Counters::decode(value)?);
         }
         *self.by_physical.lock() = loaded;
-        Ok(())
+        self.dead.load(view)
     }
 
     /// Takes over what a committed group changed in the control family.
     pub fn apply(&self, key: &[u8], value: Option<&Bytes>) -> std::result::Result<(), Malformed> {
+        self.dead.apply(key, value);
         if control::is_counters_key(key) {
             let db = control::number_of(key)?;
             match value {

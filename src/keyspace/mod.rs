@@ -5,12 +5,14 @@
 
 mod databases;
 pub mod error;
+mod objects;
 mod operation;
 mod scan;
 pub mod txn;
 
 pub use databases::{DatabaseMap, KeyspaceStats, flushed_databases};
 pub use error::{CommandError, echoed};
+pub use objects::DeadObjects;
 pub use operation::Operation;
 pub use scan::{ScanFilter, ScanPage};
 pub use txn::{Txn, TxnError};
@@ -19,6 +21,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::config::EncodingsConfig;
 use crate::engine::ColumnFamily;
 use crate::layout::control::{self, Counters};
 pub use crate::layout::meta::{Record, Type};
@@ -34,6 +37,15 @@ pub struct KeyspaceEvents {
     pub expired: u64,
 }
 
+/// What the configuration says about values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ValueLimits {
+    /// The longest string value allowed (`proto-max-bulk-len`), in bytes.
+    pub bytes_max: usize,
+    /// Where Redis would begin to keep a value in another way.
+    pub encodings: EncodingsConfig,
+}
+
 /// A transaction seen as Redis databases.
 pub struct Keyspace<'v> {
     txn: Txn<'v>,
@@ -43,7 +55,7 @@ pub struct Keyspace<'v> {
     db: usize,
     now_ms: u64,
     random: u64,
-    value_bytes_max: usize,
+    limits: ValueLimits,
     pub events: KeyspaceEvents,
 }
 
@@ -83,17 +95,17 @@ impl Entry {
 }
 
 impl<'v> Keyspace<'v> {
-    /// `random` seeds whatever commands draw by chance; `value_bytes_max` is `proto-max-bulk-len`.
+    /// `random` seeds whatever commands draw by chance.
     pub fn new(
         txn: Txn<'v>,
         databases: Arc<DatabaseMap>,
         now_ms: u64,
         random: u64,
-        value_bytes_max: usize,
+        limits: ValueLimits,
     ) -> Keyspace<'v> {
         let databases_kept = databases.clone();
         let events = KeyspaceEvents::default();
-        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, value_bytes_max, events }
+        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, limits, events }
     }
 
     /// The logical database that commands see.
@@ -118,7 +130,12 @@ impl<'v> Keyspace<'v> {
 
     /// The longest string value allowed (`proto-max-bulk-len`), in bytes.
     pub fn value_bytes_max(&self) -> usize {
-        self.value_bytes_max
+        self.limits.bytes_max
+    }
+
+    /// The sizes past which Redis keeps a value in another way: what OBJECT ENCODING goes by.
+    pub fn encodings(&self) -> &EncodingsConfig {
+        &self.limits.encodings
     }
 
     /// A random number, from the seed given (SplitMix64).
@@ -132,6 +149,11 @@ impl<'v> Keyspace<'v> {
 
     pub fn txn(&self) -> &Txn<'v> {
         &self.txn
+    }
+
+    /// For the types whose values are more than their record.
+    pub fn txn_mut(&mut self) -> &mut Txn<'v> {
+        &mut self.txn
     }
 
     /// Starts an operation of the writer's group at `now_ms`.
@@ -223,9 +245,16 @@ impl<'v> Keyspace<'v> {
     /// Stores `record` under the entry's key, keeping the expiry index and the counters true. A record that is expired
     /// already is not stored, and what was there goes: Redis would remove it at the next look.
     pub fn put(&mut self, entry: &mut Entry, record: Record) -> Result<()> {
+        let object_before = entry.record.as_ref().and_then(|before| before.object);
         if record.is_expired(self.now_ms) {
             self.remove(entry)?;
+            if let Some(object) = record.object.filter(|object| Some(*object) != object_before) {
+                self.bury(object);
+            }
             return Ok(());
+        }
+        if let Some(object) = object_before.filter(|object| Some(*object) != record.object) {
+            self.bury(object);
         }
         let before = entry.record.as_ref();
         let (old_due, new_due) = (before.and_then(|record| record.expire_ms), record.expire_ms);
@@ -258,18 +287,29 @@ impl<'v> Keyspace<'v> {
     /// that what it refers to changes hands and is neither copied nor given up. The two must be different keys.
     pub fn relocate(&mut self, from: &mut Entry, to: &mut Entry) -> Result<()> {
         debug_assert_ne!(from.meta_key, to.meta_key, "invariant: one key has one entry");
-        let Some(record) = from.record.clone() else { return Ok(()) };
-        self.remove(from)?;
+        let Some(record) = self.detach(from)? else { return Ok(()) };
+        if let Some(object) = record.object {
+            self.settle(object, to.db);
+        }
         self.put(to, record)
     }
 
-    /// Removes the key. Returns whether there was one.
+    /// Removes the key, in O(1) whatever its size. Returns whether there was one.
     pub fn remove(&mut self, entry: &mut Entry) -> Result<bool> {
-        let Some(record) = entry.record.take() else { return Ok(false) };
+        let Some(record) = self.detach(entry)? else { return Ok(false) };
+        if let Some(object) = record.object {
+            self.bury(object);
+        }
+        Ok(true)
+    }
+
+    /// Takes the record from its key, and with it the duty to put it elsewhere or to bury its object.
+    fn detach(&mut self, entry: &mut Entry) -> Result<Option<Record>> {
+        let Some(record) = entry.record.take() else { return Ok(None) };
         self.index_expiry(&entry.meta_key, record.expire_ms, None);
         self.count(entry.db, CountersChange { keys: -1, expiring: -i64::from(record.expire_ms.is_some()) })?;
         self.txn.delete(ColumnFamily::Meta, entry.meta_key.clone());
-        Ok(true)
+        Ok(Some(record))
     }
 
     fn index_expiry(&mut self, meta_key: &[u8], old_due: Option<u64>, new_due: Option<u64>) {

@@ -86,6 +86,15 @@ impl<'v> Txn<'v> {
         self.writable
     }
 
+    /// To be asked before work that takes long, and that nobody could know of before the key was looked up: refused to
+    /// a reader on whom short reads wait, as if it needed the disk. The operation then starts again on one that has time.
+    pub fn check_may_take_long(&self) -> Result<(), TxnError> {
+        match self.tier {
+            ReadTier::Cached => Err(TxnError::NeedsDisk),
+            ReadTier::All => Ok(()),
+        }
+    }
+
     pub fn get(&mut self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, TxnError> {
         if let Consistency::OneRead { used } = &mut self.consistency
             && std::mem::replace(used, true)

@@ -1,7 +1,7 @@
 //! The control family: the superblock, which decides whether this server may open the store at all, and the
 //! databases' numbers and counters.
 
-use super::{Malformed, PhysicalDb};
+use super::{Malformed, ObjectId, PhysicalDb};
 
 /// On-disk formats this server reads and writes. A store of another major is refused.
 pub const FORMAT_MAJOR: u16 = 1;
@@ -17,6 +17,9 @@ pub const NEXT_PHYSICAL_KEY: &[u8] = b"\x04";
 const LOGICAL_DB: u8 = 0x01;
 const COUNTERS: u8 = 0x02;
 const FLUSHED: u8 = 0x03;
+const NEXT_OBJECT: u8 = 0x05;
+const DEAD: u8 = 0x06;
+const MIXED: u8 = 0x07;
 
 /// What the store says of its own format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +87,35 @@ pub fn flushed_key(db: PhysicalDb) -> [u8; 3] {
     numbered(FLUSHED, db)
 }
 
+/// The key of the counter of the next object that a physical database makes.
+pub fn next_object_key(db: PhysicalDb) -> [u8; 3] {
+    numbered(NEXT_OBJECT, db)
+}
+
+/// The key that says that an object is out of reach and its entries wait to be reclaimed.
+pub fn dead_key(object: ObjectId) -> [u8; 9] {
+    let mut key = [DEAD; 9];
+    key[1..].copy_from_slice(&object.prefix());
+    key
+}
+
+/// All dead objects' keys, as a range.
+pub fn dead_objects() -> (Vec<u8>, Vec<u8>) {
+    (vec![DEAD], vec![DEAD + 1])
+}
+
+/// The object of a key of [`dead_objects`]; `None`: it is another key.
+pub fn dead_object(key: &[u8]) -> Option<ObjectId> {
+    let value = key.strip_prefix(&[DEAD])?.try_into().ok()?;
+    Some(ObjectId::from_value(u64::from_be_bytes(value)))
+}
+
+/// The key that says that a large collection was once moved into a physical database or out of it, so that the objects
+/// numbered by it and those that its keys refer to are not the same.
+pub fn mixed_key(db: PhysicalDb) -> [u8; 3] {
+    numbered(MIXED, db)
+}
+
 /// All logical-database keys, as a range.
 pub fn logical_dbs() -> (Vec<u8>, Vec<u8>) {
     (vec![LOGICAL_DB], vec![LOGICAL_DB + 1])
@@ -119,6 +151,15 @@ pub fn encode_db(db: PhysicalDb) -> [u8; 2] {
 
 pub fn decode_db(bytes: &[u8]) -> Result<PhysicalDb, Malformed> {
     bytes.try_into().map(u16::from_be_bytes).map_err(|_| Malformed::new("database number", bytes))
+}
+
+/// The value of a [`next_object_key`].
+pub fn encode_counter(counter: u64) -> [u8; 8] {
+    counter.to_be_bytes()
+}
+
+pub fn decode_counter(bytes: &[u8]) -> Result<u64, Malformed> {
+    bytes.try_into().map(u64::from_be_bytes).map_err(|_| Malformed::new("object counter", bytes))
 }
 
 fn numbered(kind: u8, number: u16) -> [u8; 3] {
@@ -172,6 +213,18 @@ mod tests {
         assert_eq!(Counters::decode(&counters.encode()), Ok(counters));
         assert!(Counters::decode(b"short").is_err());
         assert!(Counters::decode(&[0; 17]).is_err());
+    }
+
+    #[test]
+    fn dead_objects_are_told_from_other_keys() {
+        let object = ObjectId::new(3, 77).unwrap();
+        let key = dead_key(object);
+        assert_eq!(dead_object(&key), Some(object));
+        assert_eq!(dead_object(&counters_key(3)), None);
+        assert_eq!(dead_object(&mixed_key(3)), None);
+        let (lower, upper) = dead_objects();
+        assert!(lower.as_slice() <= &key[..] && &key[..] < upper.as_slice());
+        assert_eq!(decode_counter(&encode_counter(77)), Ok(77));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Hash48, Malformed, PhysicalDb};
+use super::{Hash48, Malformed, ObjectId, PhysicalDb};
 
 /// The record format this server writes, kept in the high half of a record's first byte.
 const FORMAT: u8 = 1;
 const FLAG_TTL: u8 = 1 << 0;
+const FLAG_EXTERNAL: u8 = 1 << 1;
 const FLAG_VARIANT_SHIFT: u8 = 4;
 const PREFIX_LEN: usize = 2 + Hash48::BYTES;
 
@@ -43,21 +44,33 @@ impl Type {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub kind: Type,
-    /// Type-specific, 0 to 15. Of strings: see `types::string`.
+    /// Type-specific, 0 to 15: see `types`.
     pub variant: u8,
     /// Unix time in milliseconds from which on the key is gone.
     pub expire_ms: Option<u64>,
+    /// Of a value that does not fit in here: what the rest of it is stored under. Whoever removes the record gives that
+    /// up (`keyspace` does).
+    pub object: Option<ObjectId>,
     pub body: Bytes,
 }
 
 impl Record {
+    /// A record of a value that is all in its body and does not expire.
+    pub fn new(kind: Type, body: Bytes) -> Record {
+        Record { kind, variant: 0, expire_ms: None, object: None, body }
+    }
+
     pub fn encode(&self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(2 + 8 + self.body.len());
+        let mut bytes = BytesMut::with_capacity(2 + 8 + 8 + self.body.len());
         bytes.put_u8((FORMAT << 4) | self.kind as u8);
         let ttl = if self.expire_ms.is_some() { FLAG_TTL } else { 0 };
-        bytes.put_u8((self.variant << FLAG_VARIANT_SHIFT) | ttl);
+        let external = if self.object.is_some() { FLAG_EXTERNAL } else { 0 };
+        bytes.put_u8((self.variant << FLAG_VARIANT_SHIFT) | external | ttl);
         if let Some(expire_ms) = self.expire_ms {
             bytes.put_u64(expire_ms);
+        }
+        if let Some(object) = self.object {
+            bytes.put_u64(object.value());
         }
         bytes.put_slice(&self.body);
         bytes.freeze()
@@ -81,13 +94,19 @@ impl Record {
         if head >> 4 != FORMAT {
             return Err(malformed());
         }
-        let (expire_ms, body_at) = if flags & FLAG_TTL != 0 {
-            let due = bytes.get(2..10).and_then(|due| due.try_into().ok()).ok_or_else(malformed)?;
-            (Some(u64::from_be_bytes(due)), 10)
-        } else {
-            (None, 2)
+        let mut body_at = 2;
+        let mut number = |flag| {
+            if flags & flag == 0 {
+                return Ok(None);
+            }
+            let number = bytes.get(body_at..body_at + 8).and_then(|number| number.try_into().ok());
+            body_at += 8;
+            number.map(|number| Some(u64::from_be_bytes(number))).ok_or_else(malformed)
         };
-        Ok((Record { kind, variant: flags >> FLAG_VARIANT_SHIFT, expire_ms, body: Bytes::new() }, body_at))
+        let expire_ms = number(FLAG_TTL)?;
+        let object = number(FLAG_EXTERNAL)?.map(ObjectId::from_value);
+        let variant = flags >> FLAG_VARIANT_SHIFT;
+        Ok((Record { kind, variant, expire_ms, object, body: Bytes::new() }, body_at))
     }
 
     /// Whether the key is gone at `now_ms`: Redis expires a key once its time has passed, not when it is reached.
@@ -136,11 +155,9 @@ mod tests {
     fn records() -> impl Strategy<Value = Record> {
         let kind = prop::sample::select(&Type::ALL[..]);
         let body = prop::collection::vec(any::<u8>(), 0..50);
-        (kind, 0u8..16, any::<Option<u64>>(), body).prop_map(|(kind, variant, expire_ms, body)| Record {
-            kind,
-            variant,
-            expire_ms,
-            body: body.into(),
+        let object = any::<Option<u64>>().prop_map(|object| object.map(ObjectId::from_value));
+        (kind, 0u8..16, any::<Option<u64>>(), object, body).prop_map(|(kind, variant, expire_ms, object, body)| {
+            Record { kind, variant, expire_ms, object, body: body.into() }
         })
     }
 
@@ -172,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_key_is_gone_only_after_its_millisecond() {
-        let record = Record { kind: Type::String, variant: 0, expire_ms: Some(1000), body: Bytes::new() };
+        let record = Record { expire_ms: Some(1000), ..Record::new(Type::String, Bytes::new()) };
         assert!(!record.is_expired(999) && !record.is_expired(1000) && record.is_expired(1001));
     }
 }

@@ -10,14 +10,25 @@
 //!           02 [physical db u16]       -> [keys u64][expiring keys u64]
 //!           03 [physical db u16]       -> ""                         (flushed, its data not yet reclaimed)
 //!           04                         -> [next physical db u16]
-//! meta    : [db u16][hash48][user key] -> [format4|type4][flags][expire_ms u64 if TTL][body]
+//!           05 [physical db u16]       -> [next object counter u64]
+//!           06 [object u64]            -> ""                         (dead, its entries not yet reclaimed)
+//!           07 [physical db u16]       -> ""                         (mixed: see `control::mixed_key`)
+//! meta    : [db u16][hash48][user key] -> [format4|type4][flags][expire_ms u64 if TTL][object u64 if EXTERNAL][body]
+//!           body: a string's bytes; a small collection's elements (`inline`); of a large one, its length and the like
+//! data    : [object u64][hash32][name] -> a field's value | "" | a member's score (f64 bits)
+//!           [object u64][index u64]    -> a list's element
+//! score   : [object u64][ordered score u64][member] -> ""
 //! ttl     : [due_ms u64][kind u8][db u16][hash48][user key] -> ""
 //! ```
 
 pub mod control;
+pub mod data;
+pub mod inline;
 pub mod meta;
+pub mod score;
 pub mod ttl;
 
+use bytes::Bytes;
 use crc::{CRC_16_XMODEM, Crc};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -31,6 +42,52 @@ pub type PhysicalDb = u16;
 
 /// The last physical number ever given: the one above it bounds its keys.
 pub const PHYSICAL_DB_LAST: PhysicalDb = PhysicalDb::MAX - 1;
+
+/// What the entries of a large collection are stored under: the physical database that it was made in, and a number
+/// that database never gives twice. A collection keeps its object when it is renamed or moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectId(u64);
+
+impl ObjectId {
+    const COUNTER_BITS: u32 = 48;
+    const BYTES: usize = 8;
+
+    /// The object numbered `counter` of `db`; `None` above 48 bits.
+    pub fn new(db: PhysicalDb, counter: u64) -> Option<ObjectId> {
+        (counter >> ObjectId::COUNTER_BITS == 0).then(|| ObjectId(u64::from(db) << ObjectId::COUNTER_BITS | counter))
+    }
+
+    /// The id that [`ObjectId::value`] gave.
+    pub fn from_value(value: u64) -> ObjectId {
+        ObjectId(value)
+    }
+
+    pub fn value(self) -> u64 {
+        self.0
+    }
+
+    /// The physical database that the object was made in.
+    pub fn db(self) -> PhysicalDb {
+        (self.0 >> ObjectId::COUNTER_BITS) as PhysicalDb
+    }
+
+    /// What the keys of all its entries begin with.
+    pub fn prefix(self) -> [u8; ObjectId::BYTES] {
+        self.0.to_be_bytes()
+    }
+
+    /// The keys of all its entries, as a range.
+    pub fn entries(self) -> (Bytes, Bytes) {
+        let bound = |value: u64| Bytes::copy_from_slice(&value.to_be_bytes());
+        (bound(self.0), bound(self.0.saturating_add(1)))
+    }
+
+    /// The keys of all entries of the objects of `db`, as a range.
+    pub fn all_entries(db: PhysicalDb) -> (Bytes, Bytes) {
+        let bound = |db: u64| Bytes::copy_from_slice(&(db << ObjectId::COUNTER_BITS).to_be_bytes());
+        (bound(u64::from(db)), bound(u64::from(db) + 1))
+    }
+}
 
 /// A key's position in its database: slot and hash, 48 bits. SCAN walks it, and a SCAN cursor is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +170,16 @@ mod tests {
         ] {
             assert_eq!(slot(key.as_bytes()), expected, "{key}");
         }
+    }
+
+    #[test]
+    fn object_ids_carry_their_database() {
+        let id = ObjectId::new(PHYSICAL_DB_LAST, 7).unwrap();
+        assert_eq!((id.db(), ObjectId::from_value(id.value())), (PHYSICAL_DB_LAST, id));
+        assert_eq!(ObjectId::new(0, 1 << 48), None);
+        let last = ObjectId::new(PHYSICAL_DB_LAST, (1 << 48) - 1).unwrap();
+        let (lower, upper) = ObjectId::all_entries(PHYSICAL_DB_LAST);
+        assert!(lower <= id.entries().0 && last.entries().1 <= upper);
     }
 
     proptest! {

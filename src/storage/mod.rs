@@ -7,6 +7,7 @@ mod batch;
 mod execute;
 mod maintenance;
 mod reader;
+mod reclaim;
 mod server;
 mod writer;
 

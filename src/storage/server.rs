@@ -17,7 +17,7 @@ use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
 };
 use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
-use crate::keyspace::{DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError};
+use crate::keyspace::{DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError, ValueLimits};
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
 use crate::observe::ServerStats;
@@ -59,9 +59,10 @@ pub struct StorageState {
 impl StorageState {
     /// A keyspace over `txn`, as of now. The map of databases is read here: after the transaction's view was taken.
     pub fn keyspace<'e>(&self, txn: Txn<'e>) -> Keyspace<'e> {
-        let value_bytes_max = self.config.current().network.bulk_bytes_max;
+        let config = self.config.current();
+        let limits = ValueLimits { bytes_max: config.network.bulk_bytes_max, encodings: config.encodings.clone() };
         let seed = self.random.lock().next_u64();
-        Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), seed, value_bytes_max)
+        Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), seed, limits)
     }
 
     /// What a commit has to wait for (`appendfsync`).

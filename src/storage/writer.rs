@@ -1,5 +1,5 @@
 //! The writer: the one place from which the engine is written. It takes whatever is queued, runs it as a group, commits
-//! it, answers, and goes on; in between it removes expired keys and reclaims flushed databases.
+//! it, answers, and goes on; in between it removes expired keys and reclaims what was deleted.
 //!
 //! It never waits for more requests to come unless `batch-timeout` says so, and it never blocks on anything but the
 //! engine.
@@ -9,12 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::BatchProcessor;
+use super::reclaim::Reclaim;
 use super::server::{StopSignal, StorageState};
 use crate::channel::StorageRequest;
-use crate::engine::{ColumnFamily, WriteBatch, WriteOptions};
 use crate::env::BoxFuture;
-use crate::keyspace::{Txn, flushed_databases};
-use crate::layout::{control, meta};
 use crate::limits;
 
 /// The writer's loop, until `stop`. Whatever is queued by then is still run.
@@ -92,17 +90,20 @@ struct Housekeeping {
     /// Everything due before it was removed already: the scan need not walk over those tombstones again.
     expired_until_ms: u64,
     ticks: u64,
+    reclaim: Reclaim,
 }
 
 impl Housekeeping {
     fn new(state: &StorageState) -> Housekeeping {
-        Housekeeping { due: state.env.clock.sleep(limits::HOUSEKEEPING_INTERVAL), expired_until_ms: 0, ticks: 0 }
+        let due = state.env.clock.sleep(limits::HOUSEKEEPING_INTERVAL);
+        Housekeeping { due, expired_until_ms: 0, ticks: 0, reclaim: Reclaim::default() }
     }
 
     fn run(&mut self, state: &StorageState) {
         let more = self.expire(state);
+        self.reclaim.run_quick(state);
         if self.ticks.is_multiple_of(limits::RECLAIM_EVERY_TICKS) {
-            reclaim_flushed(state);
+            self.reclaim.run(state);
         }
         self.ticks += 1;
         // With more to expire the next round comes soon, yet after the requests that wait.
@@ -136,23 +137,6 @@ impl Housekeeping {
                 tracing::error!(%error, "expired keys could not be removed");
                 false
             }
-        }
-    }
-}
-
-/// Deletes the data of flushed databases: one range tombstone per column family each, so it is as cheap as it is rare.
-fn reclaim_flushed(state: &StorageState) {
-    let flushed = match flushed_databases(&Txn::writer(state.engine.as_ref())) {
-        Ok(flushed) => flushed,
-        Err(error) => return tracing::error!(%error, "flushed databases could not be listed"),
-    };
-    for db in flushed {
-        let (lower, upper) = meta::database(db);
-        let mut batch = WriteBatch::new();
-        batch.delete_range(ColumnFamily::Meta, lower, upper);
-        batch.delete(ColumnFamily::Control, control::flushed_key(db).to_vec());
-        if let Err(error) = state.engine.write(&batch, WriteOptions::default()) {
-            return tracing::error!(%error, db, "a flushed database could not be reclaimed");
         }
     }
 }

@@ -24,7 +24,7 @@ const SHARED_INTEGERS: i64 = 10_000;
 
 /// A value as a client gave it; it does not expire.
 pub fn new(value: Bytes) -> Record {
-    Record { kind: Type::String, variant: NATURAL, expire_ms: None, body: value }
+    Record { variant: NATURAL, ..Record::new(Type::String, value) }
 }
 
 fn new_raw(value: Vec<u8>) -> Record {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bulkhead::config::Config;
 use bulkhead::engine::memory::{DiskFault, MemoryDisk, MemoryEngine};
 use bulkhead::engine::{
-    ColumnFamily, Cursor, Engine, EngineError, EngineStatistics, ReadTier, Scan, View, WriteBatch, WriteOptions,
+    ColumnFamily, Cursor, Engine, EngineError, EngineStatistics, Prefix, ReadTier, Scan, View, WriteBatch, WriteOptions,
 };
 use bulkhead::env::StorageDoor;
 use bytes::Bytes;
@@ -118,6 +118,18 @@ impl Engine for TracedEngine {
 
     fn compact(&self, cf: ColumnFamily, lower: Option<&[u8]>, upper: Option<&[u8]>) -> Result<(), EngineError> {
         self.traced("compaction", self.engine.compact(cf, lower, upper))
+    }
+
+    fn retire(&self, prefixes: &[Prefix]) {
+        self.engine.retire(prefixes);
+    }
+
+    fn forget(&self, prefixes: &[Prefix]) {
+        self.engine.forget(prefixes);
+    }
+
+    fn awaits_sync(&self) -> bool {
+        self.engine.awaits_sync()
     }
 
     fn statistics(&self) -> EngineStatistics {

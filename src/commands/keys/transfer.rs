@@ -6,7 +6,7 @@ use super::databases::DbIndex;
 use super::{BASE, Result};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::keyspace::{Entry, Keyspace, Record};
+use crate::keyspace::Keyspace;
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 pub(super) static COPY: Command = Command {
@@ -87,7 +87,7 @@ impl Operation for Copy {
                 let mut destination = keyspace.entry_in_db(db, &self.destination)?;
                 let free = self.replace || !destination.exists();
                 if free {
-                    put_copy(keyspace, &mut destination, &record)?;
+                    keyspace.put_copy(&mut destination, &record)?;
                 }
                 free
             }
@@ -96,11 +96,6 @@ impl Operation for Copy {
         reply.integer(i64::from(copied));
         Ok(())
     }
-}
-
-/// Stores a copy of a value, with its expiry, that shares nothing with the original. A string is all in its record.
-fn put_copy(keyspace: &mut Keyspace<'_>, destination: &mut Entry, record: &Record) -> Result<()> {
-    keyspace.put(destination, record.clone())
 }
 
 fn same_object() -> CommandError {

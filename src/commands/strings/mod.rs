@@ -64,7 +64,7 @@ mod tests {
     /// A server that has the key `list`, of another type.
     fn with_list() -> Harness {
         let mut harness = Harness::new();
-        harness.put("list", Record { kind: Type::List, variant: 0, expire_ms: None, body: Bytes::new() });
+        harness.put("list", Record::new(Type::List, Bytes::new()));
         harness
     }
 

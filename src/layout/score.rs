@@ -1,0 +1,79 @@
+//! The score family: the members of large sorted sets in the order of their scores.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{Malformed, ObjectId};
+
+/// A score as eight bytes that compare as the numbers do. Both zeros are one; a score is never NaN.
+fn ordered(score: f64) -> u64 {
+    debug_assert!(!score.is_nan(), "invariant: no score is NaN");
+    // Adding a zero makes a negative zero positive, and changes no other number.
+    let bits = (score + 0.0).to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+fn from_ordered(ordered: u64) -> f64 {
+    f64::from_bits(if ordered >> 63 == 1 { ordered & !(1 << 63) } else { !ordered })
+}
+
+/// The key of a member. The score itself, its zero's sign included, is the value of the member's key in `data`.
+pub fn key(object: ObjectId, score: f64, member: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(ObjectId::BYTES + 8 + member.len());
+    bytes.put_u64(object.value());
+    bytes.put_u64(ordered(score));
+    bytes.put_slice(member);
+    bytes.freeze()
+}
+
+/// The lowest key of a member whose score is `score` or higher.
+pub fn position(object: ObjectId, score: f64) -> Bytes {
+    key(object, score, b"")
+}
+
+/// The lowest key behind all members whose score is `score`.
+pub fn position_after(object: ObjectId, score: f64) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(ObjectId::BYTES + 8);
+    bytes.put_u64(object.value());
+    // Infinity is not the highest pattern: above it there are those of NaN.
+    bytes.put_u64(ordered(score) + 1);
+    bytes.freeze()
+}
+
+/// The score (a zero without its sign) and the member in a key.
+pub fn parse(key: &[u8]) -> Result<(f64, &[u8]), Malformed> {
+    let rest = key.get(ObjectId::BYTES..).and_then(|rest| rest.split_first_chunk::<8>());
+    let (ordered, member) = rest.ok_or_else(|| Malformed::new("score key", key))?;
+    Ok((from_ordered(u64::from_be_bytes(*ordered)), member))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_score() -> impl Strategy<Value = f64> {
+        let edges = vec![0.0, -0.0, 1.0, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, 5e-324];
+        prop_oneof![
+            prop::sample::select(edges),
+            any::<u64>().prop_map(f64::from_bits).prop_filter("a score", |score| !score.is_nan())
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn keys_round_trip_and_order_by_score_then_member(
+            a in any_score(), left in prop::collection::vec(any::<u8>(), 0..5),
+            b in any_score(), right in prop::collection::vec(any::<u8>(), 0..5),
+        ) {
+            let object = ObjectId::from_value(7);
+            let (one, other) = (key(object, a, &left), key(object, b, &right));
+            prop_assert_eq!(parse(&one).unwrap(), (a, &left[..]));
+            let order = a.partial_cmp(&b).unwrap().then_with(|| left.cmp(&right));
+            prop_assert_eq!(one.cmp(&other), order);
+            prop_assert!(position(object, a) <= one && one < position_after(object, a));
+            if a < b {
+                prop_assert!(position_after(object, a) <= other);
+            }
+        }
+    }
+}
