@@ -90,6 +90,8 @@ pub const COPY_ENTRIES: usize = 256;
 pub const SHORT_WALK_ELEMENTS: u64 = 1000;
 /// Bytes of a client's name (CLIENT SETNAME): CLIENT LIST repeats the names of all clients in one reply.
 pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
+/// Random elements that PFSELFTEST adds: enough for every encoding, and no more than a fraction of a second.
+pub const PFSELFTEST_ELEMENTS: u64 = 1 << 17;
 /// Distinct error codes counted by INFO errorstats: scripts can invent codes without end.
 pub const ERROR_CODES_MAX: usize = 128;
 

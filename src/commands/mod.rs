@@ -11,7 +11,9 @@ pub mod secrets;
 pub mod spec;
 pub mod table;
 
+mod bitmaps;
 mod connection;
+mod hyperloglog;
 mod introspection;
 mod keys;
 mod server;
@@ -28,5 +30,12 @@ pub use spec::{Argument, ArgumentKind, BeginSearch, Command, FindKeys, Flag, Gro
 pub use table::CommandTable;
 
 /// Every family of commands.
-pub static FAMILIES: &[&[&Command]] =
-    &[connection::COMMANDS, introspection::COMMANDS, keys::COMMANDS, server::COMMANDS, strings::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[
+    bitmaps::COMMANDS,
+    connection::COMMANDS,
+    hyperloglog::COMMANDS,
+    introspection::COMMANDS,
+    keys::COMMANDS,
+    server::COMMANDS,
+    strings::COMMANDS,
+];

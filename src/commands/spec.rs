@@ -72,9 +72,10 @@ impl Command {
         if self.arity < 0 { count >= least } else { count == least }
     }
 
-    /// Whether the storage writer, rather than a reader, must run it.
+    /// Whether the storage writer, rather than a reader, must run it. PFCOUNT counts as a read to clients and yet stores
+    /// the estimate in its key, which its key specification says.
     pub fn writes(&self) -> bool {
-        self.has(Flag::Write)
+        self.has(Flag::Write) || self.keys.iter().any(|spec| spec.flags.contains(&"RW"))
     }
 
     /// ACL categories with their `@`, in Redis' order of derivation: those of the flags, then the row's own.

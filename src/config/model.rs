@@ -208,6 +208,8 @@ pub struct EncodingsConfig {
     pub hash_max_listpack_entries: u64,
     /// Bytes of a field or value.
     pub hash_max_listpack_value: u64,
+    /// Bytes of a HyperLogLog before it becomes a dense one.
+    pub hll_sparse_bytes_max: usize,
     /// Negative: a class of sizes in bytes (−1 is 4 kb … −5 is 64 kb); positive: elements.
     pub list_max_listpack_size: i32,
     /// Members, all of them integers.

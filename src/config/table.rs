@@ -291,6 +291,8 @@ pub static DIRECTIVES: &[Directive] = &[
         "Fields of a hash that is a listpack.").alias("hash-max-ziplist-entries"),
     active(ENCODINGS, "hash-max-listpack-value", SIZE, "64", |c, v| c.encodings.hash_max_listpack_value = v.number(),
         "Bytes of a field or value in a listpack.").alias("hash-max-ziplist-value"),
+    active(ENCODINGS, "hll-sparse-max-bytes", SIZE, "3000", |c, v| c.encodings.hll_sparse_bytes_max = v.number(),
+        "Bytes of a HyperLogLog that stays sparse."),
     active(ENCODINGS, "list-max-listpack-size", integer(i32::MIN as i64, i32::MAX as i64), "-2",
         |c, v| c.encodings.list_max_listpack_size = v.number(),
         "Elements of a list that is one listpack, or -1 to -5 for 4kb to 64kb of them.").alias("list-max-ziplist-size"),
@@ -377,7 +379,6 @@ pub static DIRECTIVES: &[Directive] = &[
     accepted(NO_DEFRAG, "active-defrag-max-scan-fields", integer(1, i64::MAX), "1000"),
     accepted(NO_DEFRAG, "jemalloc-bg-thread", BOOL, "yes"),
     accepted(ON_DISK, "list-compress-depth", INT, "0"),
-    accepted(ON_DISK, "hll-sparse-max-bytes", SIZE, "3000"),
     accepted(ON_DISK, "stream-node-max-bytes", SIZE, "4096"),
     accepted(ON_DISK, "stream-node-max-entries", LONG, "100"),
 

@@ -4,6 +4,8 @@
 //!
 //! [`Keyspace`]: crate::keyspace::Keyspace
 
+pub mod bitmap;
+pub mod hyperloglog;
 pub mod string;
 
 use crate::keyspace::{Record, Type};

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::keyspace::{CommandError, Keyspace, Record, Type};
+use crate::keyspace::{CommandError, Entry, Keyspace, Record, Type};
 use crate::number::{self, LongDouble};
 
 type Result<T> = std::result::Result<T, CommandError>;
@@ -27,7 +27,8 @@ pub fn new(value: Bytes) -> Record {
     Record { variant: NATURAL, ..Record::new(Type::String, value) }
 }
 
-fn new_raw(value: Vec<u8>) -> Record {
+/// A value that was put together here, which Redis then keeps with room to grow.
+pub fn new_raw(value: Vec<u8>) -> Record {
     Record { variant: RAW, ..new(value.into()) }
 }
 
@@ -77,6 +78,62 @@ pub fn set_range(keyspace: &mut Keyspace<'_>, key: &Bytes, offset: usize, patch:
     value[offset..end].copy_from_slice(patch);
     keyspace.put_keeping_ttl(&mut entry, new_raw(value))?;
     Ok(len)
+}
+
+/// A string in the middle of being changed in place, as SETBIT and BITFIELD do.
+#[derive(Debug)]
+pub struct Editor {
+    entry: Entry,
+    value: Vec<u8>,
+    changed: bool,
+}
+
+impl Editor {
+    /// Looks the key up; one that is not there begins as an empty string.
+    pub fn open(keyspace: &mut Keyspace<'_>, key: &Bytes) -> Result<Editor> {
+        let entry = keyspace.entry_typed(key, Type::String)?;
+        let value = entry.record().map_or_else(Vec::new, |record| record.body.to_vec());
+        // Redis lays a value out anew before it changes it, even if nothing changes then.
+        let changed = entry.record().is_none_or(|record| encoding(record) != "raw");
+        Ok(Editor { entry, value, changed })
+    }
+
+    /// Makes the string at least `len` bytes long, with zeros at its end. Whoever asks has held `len` against a limit.
+    pub fn grow(&mut self, len: usize) {
+        if len > self.value.len() {
+            self.value.resize(len, 0);
+            self.changed = true;
+        }
+    }
+
+    /// The bytes in `range`, which may reach beyond the end: there are zeros.
+    pub fn read(&self, range: Range<usize>) -> Vec<u8> {
+        slice_with_zeros(&self.value, range)
+    }
+
+    /// Overwrites the bytes from `offset` on; the string must be long enough.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let before = &mut self.value[offset..offset + bytes.len()];
+        self.changed |= before != bytes;
+        before.copy_from_slice(bytes);
+    }
+
+    /// Stores what has changed.
+    pub fn finish(mut self, keyspace: &mut Keyspace<'_>) -> Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        keyspace.put_keeping_ttl(&mut self.entry, new_raw(self.value))
+    }
+}
+
+/// The bytes of `value` in `range`, with zeros where it is shorter.
+pub fn slice_with_zeros(value: &[u8], range: Range<usize>) -> Vec<u8> {
+    let len = range.len();
+    let there = value.get(range.start.min(value.len())..range.end.min(value.len())).unwrap_or_default();
+    let mut bytes = there.to_vec();
+    bytes.resize(len, 0);
+    bytes
 }
 
 /// INCRBY, with a value that is not there counting as 0. Returns the new value.

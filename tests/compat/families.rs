@@ -56,6 +56,41 @@ pub const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        group: Group::Bitmap,
+        weight: 30,
+        favourites: &[("setbit", 2), ("bitfield", 2)],
+        templates: &[
+            "SETBIT {key} {bit-offset} {bit}",
+            "SETBIT {key} {bit-offset} {bit}",
+            "GETBIT {key} {bit-offset}",
+            "BITFIELD {key} SET {encoding} {field-offset} {field-value}",
+            "BITFIELD {key} OVERFLOW SAT INCRBY {encoding} {field-offset} {field-value} GET {encoding} {field-offset}",
+            "BITFIELD {key} OVERFLOW FAIL INCRBY {encoding} {field-offset} {field-value} SET {encoding} {field-offset} {field-value}",
+            "BITFIELD {key} INCRBY {encoding} {field-offset} {field-value}",
+            "BITFIELD_RO {key} GET {encoding} {field-offset}",
+            "BITOP {operation} {key} {key}",
+            "BITOP {operation} {key} {key} {key}",
+            "BITPOS {key} {bit} {integer} {integer} BIT",
+            "BITCOUNT {key} {integer} {integer} BIT",
+        ],
+    },
+    Family {
+        group: Group::Hyperloglog,
+        weight: 20,
+        favourites: &[("pfadd", 3), ("pfcount", 2)],
+        templates: &[
+            "PFADD {key} {value} {value}",
+            "PFADD {key} {integer} {integer} {double} {double}",
+            "PFCOUNT {key}",
+            "PFCOUNT {key} {key}",
+            "PFMERGE {key} {key} {key}",
+            "PFDEBUG TODENSE {key}",
+            // What the bytes are is part of the promise; so is what damaged ones do.
+            "GET {key}",
+            "SETRANGE {key} 16 {value}",
+        ],
+    },
+    Family {
         group: Group::Connection,
         weight: 12,
         favourites: &[("select", 12)],
@@ -104,6 +139,7 @@ pub const EXCLUDED: &[(&str, &str)] = &[
     ("command|docs", "the table test compares each command's"),
     ("command|info", "the table test compares each command's"),
     ("lastsave", "depends on when"),
+    ("pfselftest", "takes the real server a second, and its example runs it"),
     ("lolwut", "prints this server's own picture"),
 ];
 

@@ -130,6 +130,49 @@ const PATTERNS: &[&[u8]] = &[
     b"*", b"k*", b"k?", b"k[0-2]", b"k[^0]", b"[kK]0", b"*0", b"", b"k\\0", b"nothing", b"k[", b"**", b"k[0-", b"?0\\",
 ];
 
+const BIT_OFFSETS: &[&[u8]] = &[b"0", b"1", b"5", b"7", b"8", b"12", b"63", b"100", b"1000"];
+const FIELD_OFFSETS: &[&[u8]] = &[b"0", b"1", b"5", b"7", b"63", b"100", b"#0", b"#1", b"#3"];
+const ODD_BIT_OFFSETS: &[&[u8]] = &[
+    // The last bit that there may be, and the next one.
+    b"8388607",
+    b"8388608",
+    b"-1",
+    b"#-1",
+    b"#8388607",
+    b"#1048575",
+    b"#2305843009213693952",
+    b"#9223372036854775807",
+    b"#",
+    b"##1",
+    b"9223372036854775807",
+    b"9223372036854775808",
+    b"1.5",
+    b"01",
+    b"",
+    b"abc",
+];
+const FIELDS: &[&[u8]] = &[b"u8", b"i8", b"u1", b"i1", b"u2", b"i5", b"u4", b"u63", b"i64", b"i16", b"u16", b"i63"];
+const ODD_FIELDS: &[&[u8]] =
+    &[b"u64", b"i65", b"u0", b"i0", b"U8", b"u08", b"u", b"", b"8", b"u8\x00x", b"u-1", b"i 8"];
+/// Where fields of all widths overflow.
+const FIELD_VALUES: &[&[u8]] = &[
+    b"0",
+    b"1",
+    b"-1",
+    b"2",
+    b"127",
+    b"128",
+    b"-128",
+    b"-129",
+    b"200",
+    b"255",
+    b"256",
+    b"65535",
+    b"4611686018427387904",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+];
+
 const COUNTS: &[&[u8]] = &[b"1", b"2", b"10", b"1000"];
 const TYPES: &[&[u8]] = &[b"string", b"list", b"hash", b"set", b"zset", b"stream", b"STRING", b"nosuch"];
 
@@ -146,6 +189,13 @@ pub fn value(dice: &mut Dice, name: &str, kind: ArgumentKind, odd: bool) -> Byte
         ("count", _) => (COUNTS, ODD_INTEGERS),
         ("protover", _) => (&[b"2", b"3"], ODD_INTEGERS),
         ("type", _) => (TYPES, STRINGS),
+        ("bit", _) => (&[b"0", b"1"], ODD_INTEGERS),
+        ("bit-offset", _) => (BIT_OFFSETS, ODD_BIT_OFFSETS),
+        ("field-offset", _) => (FIELD_OFFSETS, ODD_BIT_OFFSETS),
+        ("encoding", _) => (FIELDS, ODD_FIELDS),
+        ("field-value", _) => (FIELD_VALUES, ODD_INTEGERS),
+        ("operation", _) => (&[b"AND", b"OR", b"XOR", b"NOT"], STRINGS),
+        ("subcommand", _) => (&[b"GETREG", b"DECODE", b"ENCODING", b"TODENSE"], STRINGS),
         (_, ArgumentKind::Integer | ArgumentKind::UnixTime) => (SMALL_INTEGERS, ODD_INTEGERS),
         (_, ArgumentKind::Double) => (DOUBLES, ODD_DOUBLES),
         (_, ArgumentKind::Pattern) => (PATTERNS, STRINGS),
