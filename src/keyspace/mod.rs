@@ -5,12 +5,14 @@
 
 mod databases;
 pub mod error;
+mod notify;
 mod operation;
 mod scan;
 pub mod txn;
 
 pub use databases::{DatabaseMap, KeyspaceStats, flushed_databases};
 pub use error::{CommandError, echoed};
+pub use notify::{EventClass, EventMask, KeyEvent};
 pub use operation::Operation;
 pub use scan::{ScanFilter, ScanPage};
 pub use txn::{Txn, TxnError};
@@ -44,6 +46,7 @@ pub struct Keyspace<'v> {
     now_ms: u64,
     random: u64,
     value_bytes_max: usize,
+    notices: notify::Notices,
     pub events: KeyspaceEvents,
 }
 
@@ -92,8 +95,8 @@ impl<'v> Keyspace<'v> {
         value_bytes_max: usize,
     ) -> Keyspace<'v> {
         let databases_kept = databases.clone();
-        let events = KeyspaceEvents::default();
-        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, value_bytes_max, events }
+        let (events, notices) = Default::default();
+        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, value_bytes_max, notices, events }
     }
 
     /// The logical database that commands see.
@@ -142,12 +145,14 @@ impl<'v> Keyspace<'v> {
     /// Ends an operation that succeeded. Returns whether it changed anything.
     pub fn keep(&mut self) -> bool {
         self.databases_kept = self.databases.clone();
+        self.notices.keep();
         self.txn.keep()
     }
 
     /// Ends an operation that failed: it leaves no trace.
     pub fn undo(&mut self) {
         self.databases = self.databases_kept.clone();
+        self.notices.undo();
         self.txn.undo();
     }
 
@@ -158,9 +163,10 @@ impl<'v> Keyspace<'v> {
 
     /// Looks a key up for reading: counts a hit or a miss.
     pub fn get(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
-        let db = self.physical();
-        let record = self.stored(&meta::key(db, user_key))?.filter(|record| !record.is_expired(self.now_ms));
-        self.count_lookup(record.is_some());
+        let record = self.get_untold(user_key)?;
+        if record.is_none() {
+            self.notify_miss(user_key);
+        }
         Ok(record)
     }
 
@@ -169,6 +175,13 @@ impl<'v> Keyspace<'v> {
             true => self.events.hits += 1,
             false => self.events.misses += 1,
         }
+    }
+
+    /// As [`Keyspace::get`], but nobody is notified of a miss: OBJECT.
+    pub fn get_untold(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
+        let record = self.peek(user_key)?;
+        self.count_lookup(record.is_some());
+        Ok(record)
     }
 
     /// As [`Keyspace::get`], and of the given type or `WRONGTYPE`.
@@ -201,6 +214,9 @@ impl<'v> Keyspace<'v> {
     pub fn read_entry_typed(&mut self, user_key: &Bytes, kind: Type) -> Result<Entry> {
         let entry = self.entry(user_key)?;
         self.count_lookup(entry.exists());
+        if !entry.exists() {
+            self.notify_miss(user_key);
+        }
         entry.of_type(kind)
     }
 
@@ -210,9 +226,14 @@ impl<'v> Keyspace<'v> {
         let mut entry = Entry { user_key: user_key.clone(), db, meta_key, record };
         if entry.record.as_ref().is_some_and(|record| record.is_expired(self.now_ms)) {
             self.remove(&mut entry)?;
-            self.events.expired += 1;
+            self.count_expired(&entry);
         }
         Ok(entry)
+    }
+
+    fn count_expired(&mut self, entry: &Entry) {
+        self.events.expired += 1;
+        self.notify_in_physical(entry.db, EventClass::Expired, "expired", &entry.user_key);
     }
 
     fn stored(&mut self, meta_key: &[u8]) -> Result<Option<Record>> {
@@ -223,8 +244,12 @@ impl<'v> Keyspace<'v> {
     /// Stores `record` under the entry's key, keeping the expiry index and the counters true. A record that is expired
     /// already is not stored, and what was there goes: Redis would remove it at the next look.
     pub fn put(&mut self, entry: &mut Entry, record: Record) -> Result<()> {
+        if entry.record.is_none() {
+            self.notify_in_physical(entry.db, EventClass::New, "new", &entry.user_key);
+        }
         if record.is_expired(self.now_ms) {
             self.remove(entry)?;
+            self.notify_at_end(entry.db, EventClass::Expired, "expired", &entry.user_key);
             return Ok(());
         }
         let before = entry.record.as_ref();
@@ -260,6 +285,10 @@ impl<'v> Keyspace<'v> {
         debug_assert_ne!(from.meta_key, to.meta_key, "invariant: one key has one entry");
         let Some(record) = from.record.clone() else { return Ok(()) };
         self.remove(from)?;
+        if to.exists() {
+            // To Redis the key that was there is gone, and this is another.
+            self.notify_in_physical(to.db, EventClass::New, "new", &to.user_key);
+        }
         self.put(to, record)
     }
 

@@ -17,7 +17,7 @@ use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
 };
 use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
-use crate::keyspace::{DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError};
+use crate::keyspace::{DatabaseMap, EventMask, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError};
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
 use crate::observe::ServerStats;
@@ -61,7 +61,10 @@ impl StorageState {
     pub fn keyspace<'e>(&self, txn: Txn<'e>) -> Keyspace<'e> {
         let value_bytes_max = self.config.current().network.bulk_bytes_max;
         let seed = self.random.lock().next_u64();
-        Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), seed, value_bytes_max)
+        let mut keyspace =
+            Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), seed, value_bytes_max);
+        keyspace.set_event_mask(EventMask::parse(&self.config.current().commands.keyspace_events));
+        keyspace
     }
 
     /// What a commit has to wait for (`appendfsync`).
