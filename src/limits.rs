@@ -73,6 +73,12 @@ pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 pub const DATABASES_MAX: u32 = 16_384;
 /// Bytes of a client's name (CLIENT SETNAME): CLIENT LIST repeats the names of all clients in one reply.
 pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
+/// Channels and patterns that one client may listen to.
+pub const SUBSCRIPTIONS_MAX: usize = 1024 * 1024;
+/// Keyspace notifications that may wait to be published; those of a commit that does not fit are dropped and counted.
+pub const KEY_EVENTS_WAITING_MAX: usize = 1024 * 1024;
+/// So many are published before others get their turn.
+pub const KEY_EVENTS_BATCH: usize = 256;
 /// Distinct error codes counted by INFO errorstats: scripts can invent codes without end.
 pub const ERROR_CODES_MAX: usize = 128;
 

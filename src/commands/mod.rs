@@ -14,6 +14,7 @@ pub mod table;
 mod connection;
 mod introspection;
 mod keys;
+mod pubsub;
 mod server;
 mod strings;
 
@@ -28,5 +29,11 @@ pub use spec::{Argument, ArgumentKind, BeginSearch, Command, FindKeys, Flag, Gro
 pub use table::CommandTable;
 
 /// Every family of commands.
-pub static FAMILIES: &[&[&Command]] =
-    &[connection::COMMANDS, introspection::COMMANDS, keys::COMMANDS, server::COMMANDS, strings::COMMANDS];
+pub static FAMILIES: &[&[&Command]] = &[
+    connection::COMMANDS,
+    introspection::COMMANDS,
+    keys::COMMANDS,
+    pubsub::COMMANDS,
+    server::COMMANDS,
+    strings::COMMANDS,
+];

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{maintenance, reader, writer};
-use crate::channel::MessageChannel;
+use crate::channel::{KeyEventQueue, MessageChannel};
 use crate::config::{Fsync, LiveConfig};
 use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
@@ -45,6 +45,7 @@ pub struct StorageState {
     pub channel: MessageChannel,
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace_stats: Arc<KeyspaceStats>,
+    pub key_events: Arc<KeyEventQueue>,
     pub stats: Arc<ServerStats>,
     pub engine_statistics: ArcSwap<EngineStatistics>,
     random: Mutex<Random>,
@@ -139,6 +140,7 @@ pub struct StorageParts {
     pub channel: MessageChannel,
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace_stats: Arc<KeyspaceStats>,
+    pub key_events: Arc<KeyEventQueue>,
     pub stats: Arc<ServerStats>,
 }
 
@@ -265,7 +267,7 @@ pub async fn on_engine_thread<T: Send + 'static>(
 
 /// Opens the store, claims it if it is new, and reads what has to be known of it.
 fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
-    let StorageParts { env, config, channel, databases, keyspace_stats, stats } = parts;
+    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, stats } = parts;
     // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
     // now, for an idle server would never get to it.
     let (engine, synced) = match engine {
@@ -296,6 +298,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         channel,
         databases,
         keyspace_stats,
+        key_events,
         stats,
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),
