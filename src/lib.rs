@@ -8,6 +8,7 @@
 //! | [`runtime`] | both runtimes: start-up, health, drain, stop |
 //! | [`network`] | listens, accepts, one loop per connection (read `network/connection.rs` first) |
 //! | [`commands`] | the command table; one file per family |
+//! | [`pubsub`] | publish/subscribe: who listens to what, and their mailboxes |
 //! | [`storage`] | the writer, the readers, group commit |
 //! | [`channel`] | the only crossing between the two runtimes |
 //! | [`keyspace`] | what all types share: databases, expiry, counters, transactions, scan |
@@ -31,6 +32,7 @@ pub mod limits;
 pub mod network;
 pub mod number;
 pub mod observe;
+pub mod pubsub;
 pub mod resp;
 pub mod runtime;
 pub mod server;

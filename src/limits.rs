@@ -92,6 +92,12 @@ pub const SHORT_WALK_ELEMENTS: u64 = 1000;
 pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
 /// Random elements that PFSELFTEST adds: enough for every encoding, and no more than a fraction of a second.
 pub const PFSELFTEST_ELEMENTS: u64 = 1 << 17;
+/// Channels and patterns that one client may listen to.
+pub const SUBSCRIPTIONS_MAX: usize = 1024 * 1024;
+/// Keyspace notifications that may wait to be published; those of a commit that does not fit are dropped and counted.
+pub const KEY_EVENTS_WAITING_MAX: usize = 1024 * 1024;
+/// So many are published before others get their turn.
+pub const KEY_EVENTS_BATCH: usize = 256;
 /// Distinct error codes counted by INFO errorstats: scripts can invent codes without end.
 pub const ERROR_CODES_MAX: usize = 128;
 

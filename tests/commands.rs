@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use bulkhead::commands::table;
-use bulkhead::commands::{Argument, ArgumentKind, BeginSearch, Command, FindKeys, Flag, Run};
+use bulkhead::commands::{Argument, ArgumentKind, BeginSearch, Command, FindKeys, Flag, KeySpec, Run};
 
 use support::{Client, Server};
 
@@ -191,15 +191,13 @@ const RULES: &[fn(&Row) -> Option<String>] = &[
     },
     |row| key_specs_fit_arguments(row),
     |row| {
-        let odd = row
-            .command
-            .keys
-            .iter()
-            .find(|spec| spec.flags.iter().filter(|flag| ["RW", "RO", "OW", "RM"].contains(flag)).count() != 1);
+        let odd = row.command.keys.iter().find(|spec| {
+            !no_keys(spec) && spec.flags.iter().filter(|flag| ["RW", "RO", "OW", "RM"].contains(flag)).count() != 1
+        });
         odd.map(|spec| format!("key specification {:?}: one of RW, RO, OW, RM", spec.flags))
     },
     |row| {
-        let changes = |spec: &&bulkhead::commands::KeySpec| !spec.flags.contains(&"RO");
+        let changes = |spec: &&KeySpec| !no_keys(spec) && !spec.flags.contains(&"RO");
         let odd = row.command.keys.iter().find(changes).filter(|_| !row.command.writes());
         odd.map(|spec| format!("key specification {:?} in a command that does not write", spec.flags))
     },
@@ -266,11 +264,17 @@ fn least_words(argument: &Argument) -> usize {
     own + usize::from(argument.token.is_some())
 }
 
+/// What stands there is routed as keys are, and is none: a shard channel.
+fn no_keys(spec: &KeySpec) -> bool {
+    spec.flags.contains(&"not_key")
+}
+
 /// Every key argument names a specification that exists, and every specification is some argument's.
 fn key_specs_fit_arguments(row: &Row) -> Option<String> {
     let named: BTreeSet<usize> =
         all_arguments(row.command.arguments).iter().filter_map(|argument| argument.key_spec).collect();
-    let specs: BTreeSet<usize> = (0..row.command.keys.len()).collect();
+    let keys = row.command.keys.iter().enumerate().filter(|(_, spec)| !no_keys(spec));
+    let specs: BTreeSet<usize> = keys.map(|(index, _)| index).collect();
     (named != specs).then(|| format!("arguments name key specifications {named:?}, the row has {specs:?}"))
 }
 

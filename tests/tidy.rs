@@ -224,8 +224,8 @@ const MAY_HOLD_UNUSED: &[(&str, &str)] =
 /// The rooms, from the street door down to the cellar, as src/lib.rs describes them: each may use those below it, and
 /// the shelf.
 const ROOMS: &[&str] = &[
-    "main", "lib", "server", "runtime", "network", "commands", "storage", "channel", "types", "keyspace", "layout",
-    "env", "engine",
+    "main", "lib", "server", "runtime", "network", "commands", "pubsub", "storage", "channel", "types", "keyspace",
+    "layout", "env", "engine",
 ];
 
 /// Used by all; each may use those after it only.

@@ -1,13 +1,15 @@
 //! The only crossing between the two runtimes: requests one way, through a bounded queue; replies back, through one
-//! [`slot`] per request.
+//! [`slot`] per request, and keyspace notifications.
 //!
 //! It never decides what a request does, never touches the engine, and never lets a request be answered twice or not
 //! at all. The queue outlives the storage runtime: while storage restarts, requests wait in it (or are withdrawn).
 
 mod client;
+mod events;
 pub mod slot;
 
 pub use client::{InFlight, Outgoing, StorageClient, Submitted};
+pub use events::KeyEventQueue;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::CommandTable;
-use crate::channel::StorageClient;
+use crate::channel::{KeyEventQueue, StorageClient};
 use crate::config::LiveConfig;
 use crate::env::{Domain, Env, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats};
 use crate::observe::{Client, Clients, ServerStats};
+use crate::pubsub::{Registry, Subscriber};
 use crate::resp::Protocol;
 use crate::storage::StorageState;
 
@@ -21,6 +22,8 @@ use crate::storage::StorageState;
 pub enum Next {
     /// The reply is written; go on.
     Done,
+    /// What is written goes out even if replies are not wanted (CLIENT REPLY): it is no reply (SUBSCRIBE).
+    Pushed,
     /// Send what was written, then close the connection (QUIT).
     Close,
     /// The reply takes time: the connection awaits these bytes (encoded for the session's protocol) and goes on decoding
@@ -53,12 +56,26 @@ pub struct Session {
     /// AUTH, or no password is required.
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
+    /// What it listens to, and its mailbox. Kept once there is one.
+    pub subscriber: Option<Box<Subscriber>>,
 }
 
 impl Session {
     pub fn new(server: Arc<Server>, client: Arc<Client>) -> Session {
         let authenticated = server.config.current().requirepass().is_empty();
-        Session { server, client, db: 0, protocol: Protocol::Resp2, authenticated, reply_mode: ReplyMode::On }
+        let (db, protocol, reply_mode) = (0, Protocol::Resp2, ReplyMode::On);
+        Session { server, client, db, protocol, authenticated, reply_mode, subscriber: None }
+    }
+
+    /// Its subscriptions, to add to them.
+    pub fn subscriber(&mut self) -> &mut Subscriber {
+        let new = || Box::new(Subscriber::new(self.server.pubsub.clone(), self.client.clone()));
+        self.subscriber.get_or_insert_with(new)
+    }
+
+    /// Whether it listens to anything and speaks a protocol in which it can then do little else.
+    pub fn is_subscriber_only(&self) -> bool {
+        self.protocol == Protocol::Resp2 && self.subscriber.as_ref().is_some_and(|subscriber| !subscriber.is_idle())
     }
 
     /// RESET: as a new connection, except for its id and address.
@@ -76,6 +93,9 @@ pub struct Server {
     pub clients: Clients,
     pub stats: Arc<ServerStats>,
     pub storage: StorageClient,
+    pub pubsub: Arc<Registry>,
+    /// Keyspace notifications, on their way from storage to `pubsub`.
+    pub key_events: Arc<KeyEventQueue>,
     /// Which physical database each logical one is, as last committed.
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace: Arc<KeyspaceStats>,

@@ -16,6 +16,7 @@ mod connection;
 mod hyperloglog;
 mod introspection;
 mod keys;
+mod pubsub;
 mod server;
 mod strings;
 
@@ -36,6 +37,7 @@ pub static FAMILIES: &[&[&Command]] = &[
     hyperloglog::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
+    pubsub::COMMANDS,
     server::COMMANDS,
     strings::COMMANDS,
 ];

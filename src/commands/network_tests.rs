@@ -78,7 +78,7 @@ impl TestClient {
         let args = CommandArgs::from_line(line.as_bytes()).unwrap();
         let mut reply = ReplyBuffer::new(self.session.protocol);
         match self.call(&args, &mut reply) {
-            Ok(Next::Done) => {}
+            Ok(Next::Done | Next::Pushed) => {}
             Ok(Next::Close | Next::Shutdown) => self.closed = true,
             Ok(Next::Wait(future)) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

@@ -133,7 +133,8 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
 
 /// The positions of a call's keys among its arguments, with the flags of the key specification that found them.
 pub fn key_positions(command: &Command, args: &CommandArgs) -> Vec<(usize, &'static KeySpec)> {
-    command.keys.iter().flat_map(|spec| positions(spec, args).into_iter().map(move |at| (at, spec))).collect()
+    let keys = command.keys.iter().filter(|spec| !spec.flags.contains(&"not_key"));
+    keys.flat_map(|spec| positions(spec, args).into_iter().map(move |at| (at, spec))).collect()
 }
 
 fn positions(spec: &KeySpec, args: &CommandArgs) -> Vec<usize> {

@@ -9,7 +9,9 @@ use super::{Command, CommandTable, Operation, Run};
 use crate::config::EncodingsConfig;
 use crate::engine::memory::{MemoryDisk, MemoryEngine};
 use crate::engine::{Engine, ReadTier, WriteOptions, thread};
-use crate::keyspace::{CommandError, DatabaseMap, Keyspace, KeyspaceEvents, Record, Txn, TxnError, ValueLimits};
+use crate::keyspace::{
+    CommandError, DatabaseMap, EventMask, KeyEvent, Keyspace, KeyspaceEvents, Record, Txn, TxnError, ValueLimits,
+};
 use crate::number;
 use crate::observe::CommandStats;
 use crate::resp::{CommandArgs, Protocol, ReplyBuffer, Value};
@@ -36,6 +38,8 @@ pub struct Harness {
     pub now_ms: u64,
     /// What the last command did besides changing data.
     pub events: KeyspaceEvents,
+    /// What the last command said to those who asked for keyspace notifications.
+    pub key_events: Vec<KeyEvent>,
 }
 
 impl Harness {
@@ -44,8 +48,8 @@ impl Harness {
         let engine = MemoryEngine::open(MemoryDisk::new()).unwrap();
         let databases = Arc::new(DatabaseMap::load(&*engine, DATABASES).unwrap());
         let commands = CommandTable::new(&[], &CommandStats::default());
-        let events = KeyspaceEvents::default();
-        Harness { engine, commands, databases, db: 0, now_ms: START_MS, events }
+        let (events, key_events) = Default::default();
+        Harness { engine, commands, databases, db: 0, now_ms: START_MS, events, key_events }
     }
 
     /// Runs a command as it is typed into redis-cli.
@@ -82,15 +86,15 @@ impl Harness {
     fn read(&mut self, operation: &dyn Operation, reply: &mut ReplyBuffer) -> Result<(), CommandError> {
         let mut keyspace = self.keyspace(Txn::one_read(&*self.engine, ReadTier::All));
         let mut done = operation.run(&mut keyspace, reply);
-        let mut events = keyspace.events;
+        let (mut events, mut key_events) = (keyspace.events, keyspace.take_key_events());
         if done == Err(TxnError::NeedsSnapshot.into()) {
             reply.rollback(0);
             let snapshot = self.engine.snapshot();
             let mut keyspace = self.keyspace(Txn::snapshot(&*snapshot, ReadTier::All));
             done = operation.run(&mut keyspace, reply);
-            events = keyspace.events;
+            (events, key_events) = (keyspace.events, keyspace.take_key_events());
         }
-        self.events = events;
+        (self.events, self.key_events) = (events, key_events);
         done
     }
 
@@ -103,6 +107,7 @@ impl Harness {
         keyspace.keep();
         self.engine.write(&keyspace.txn().to_batch(), WriteOptions::default()).unwrap();
         (self.events, self.databases) = (keyspace.events, keyspace.databases().clone());
+        self.key_events = keyspace.take_key_events();
         done
     }
 
@@ -110,6 +115,7 @@ impl Harness {
         let limits = ValueLimits { bytes_max: 512 * 1024 * 1024, encodings: ENCODINGS };
         let mut keyspace = Keyspace::new(txn, self.databases.clone(), self.now_ms, self.now_ms, limits);
         keyspace.select(self.db);
+        keyspace.set_event_mask(EventMask::parse("AKEmn"));
         keyspace
     }
 
@@ -152,6 +158,30 @@ impl Harness {
 /// Runs a script against a fresh server.
 pub fn check(script: &str) {
     Harness::new().check(script);
+}
+
+/// Runs `> command` lines, each followed by what it says to whom it may concern: `database event key`, one a line.
+pub fn check_key_events(script: &str) {
+    let mut harness = Harness::new();
+    let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    while let Some(line) = lines.next() {
+        if let Some(ms) = line.strip_prefix("@ ") {
+            harness.now_ms += ms.parse::<u64>().unwrap();
+            continue;
+        }
+        let command = line.strip_prefix("> ").unwrap_or_else(|| panic!("not a command: {line}"));
+        harness.key_events.clear();
+        harness.run(command);
+        let said = harness
+            .key_events
+            .iter()
+            .map(|event| format!("{} {} {}", event.db, event.name, String::from_utf8_lossy(&event.key)));
+        let mut expected = Vec::new();
+        while let Some(line) = lines.next_if(|line| !line.starts_with("> ") && !line.starts_with("@ ")) {
+            expected.push(line);
+        }
+        assert_eq!(said.collect::<Vec<_>>(), expected, "said by {command}");
+    }
 }
 
 /// Runs the examples of all rows that run in storage.

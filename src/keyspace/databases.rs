@@ -47,6 +47,11 @@ impl DatabaseMap {
     pub fn physical(&self, logical: usize) -> PhysicalDb {
         self.physical[logical]
     }
+
+    /// The logical database that lives at `physical`, unless that was flushed.
+    pub fn logical(&self, physical: PhysicalDb) -> Option<usize> {
+        self.physical.iter().position(|home| *home == physical)
+    }
 }
 
 impl Keyspace<'_> {

@@ -5,6 +5,7 @@
 
 mod databases;
 pub mod error;
+mod notify;
 mod objects;
 mod operation;
 mod scan;
@@ -12,6 +13,7 @@ pub mod txn;
 
 pub use databases::{DatabaseMap, KeyspaceStats, flushed_databases};
 pub use error::{CommandError, echoed};
+pub use notify::{EventClass, EventMask, KeyEvent};
 pub use objects::DeadObjects;
 pub use operation::Operation;
 pub use scan::{ScanFilter, ScanPage};
@@ -56,6 +58,7 @@ pub struct Keyspace<'v> {
     now_ms: u64,
     random: u64,
     limits: ValueLimits,
+    notices: notify::Notices,
     pub events: KeyspaceEvents,
 }
 
@@ -104,8 +107,8 @@ impl<'v> Keyspace<'v> {
         limits: ValueLimits,
     ) -> Keyspace<'v> {
         let databases_kept = databases.clone();
-        let events = KeyspaceEvents::default();
-        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, limits, events }
+        let (events, notices) = Default::default();
+        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, limits, notices, events }
     }
 
     /// The logical database that commands see.
@@ -164,12 +167,14 @@ impl<'v> Keyspace<'v> {
     /// Ends an operation that succeeded. Returns whether it changed anything.
     pub fn keep(&mut self) -> bool {
         self.databases_kept = self.databases.clone();
+        self.notices.keep();
         self.txn.keep()
     }
 
     /// Ends an operation that failed: it leaves no trace.
     pub fn undo(&mut self) {
         self.databases = self.databases_kept.clone();
+        self.notices.undo();
         self.txn.undo();
     }
 
@@ -180,9 +185,10 @@ impl<'v> Keyspace<'v> {
 
     /// Looks a key up for reading: counts a hit or a miss.
     pub fn get(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
-        let db = self.physical();
-        let record = self.stored(&meta::key(db, user_key))?.filter(|record| !record.is_expired(self.now_ms));
-        self.count_lookup(record.is_some());
+        let record = self.get_untold(user_key)?;
+        if record.is_none() {
+            self.notify_miss(user_key);
+        }
         Ok(record)
     }
 
@@ -191,6 +197,13 @@ impl<'v> Keyspace<'v> {
             true => self.events.hits += 1,
             false => self.events.misses += 1,
         }
+    }
+
+    /// As [`Keyspace::get`], but nobody is notified of a miss: OBJECT.
+    pub fn get_untold(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
+        let record = self.peek(user_key)?;
+        self.count_lookup(record.is_some());
+        Ok(record)
     }
 
     /// As [`Keyspace::get`], and of the given type or `WRONGTYPE`.
@@ -223,6 +236,9 @@ impl<'v> Keyspace<'v> {
     pub fn read_entry_typed(&mut self, user_key: &Bytes, kind: Type) -> Result<Entry> {
         let entry = self.entry(user_key)?;
         self.count_lookup(entry.exists());
+        if !entry.exists() {
+            self.notify_miss(user_key);
+        }
         entry.of_type(kind)
     }
 
@@ -232,9 +248,14 @@ impl<'v> Keyspace<'v> {
         let mut entry = Entry { user_key: user_key.clone(), db, meta_key, record };
         if entry.record.as_ref().is_some_and(|record| record.is_expired(self.now_ms)) {
             self.remove(&mut entry)?;
-            self.events.expired += 1;
+            self.count_expired(&entry);
         }
         Ok(entry)
+    }
+
+    fn count_expired(&mut self, entry: &Entry) {
+        self.events.expired += 1;
+        self.notify_in_physical(entry.db, EventClass::Expired, "expired", &entry.user_key);
     }
 
     fn stored(&mut self, meta_key: &[u8]) -> Result<Option<Record>> {
@@ -246,11 +267,15 @@ impl<'v> Keyspace<'v> {
     /// already is not stored, and what was there goes: Redis would remove it at the next look.
     pub fn put(&mut self, entry: &mut Entry, record: Record) -> Result<()> {
         let object_before = entry.record.as_ref().and_then(|before| before.object);
+        if entry.record.is_none() {
+            self.notify_in_physical(entry.db, EventClass::New, "new", &entry.user_key);
+        }
         if record.is_expired(self.now_ms) {
             self.remove(entry)?;
             if let Some(object) = record.object.filter(|object| Some(*object) != object_before) {
                 self.bury(object);
             }
+            self.notify_at_end(entry.db, EventClass::Expired, "expired", &entry.user_key);
             return Ok(());
         }
         if let Some(object) = object_before.filter(|object| Some(*object) != record.object) {
@@ -288,6 +313,10 @@ impl<'v> Keyspace<'v> {
     pub fn relocate(&mut self, from: &mut Entry, to: &mut Entry) -> Result<()> {
         debug_assert_ne!(from.meta_key, to.meta_key, "invariant: one key has one entry");
         let Some(record) = self.detach(from)? else { return Ok(()) };
+        if to.exists() {
+            // To Redis the key that was there is gone, and this is another.
+            self.notify_in_physical(to.db, EventClass::New, "new", &to.user_key);
+        }
         if let Some(object) = record.object {
             self.settle(object, to.db);
         }

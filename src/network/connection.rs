@@ -102,6 +102,8 @@ enum Event {
     Sent(Submission, Result<InFlight, CommandError>),
     Answer(Submission, Result<StorageResponse, CommandError>),
     Handled(Bytes),
+    /// Published messages wait.
+    Mail,
     /// Someone asked the connection to look at itself again: it was killed, or the server drains.
     Woken,
     Failed(io::Error),
@@ -135,6 +137,7 @@ impl Connection {
         .await;
         loop {
             while self.decode() | self.submit() {}
+            self.take_mail();
             self.publish_sizes();
             if self.is_done() {
                 break;
@@ -145,7 +148,7 @@ impl Connection {
                     client.last_active_ms.store(self.now_ms(), Ordering::Relaxed);
                 }
                 Event::InputClosed => self.input_closed = true,
-                Event::Output | Event::Resumed => {}
+                Event::Output | Event::Resumed | Event::Mail => {}
                 Event::Sent(submission, Ok(in_flight)) => self.pending = Pending::Request(submission, in_flight),
                 Event::Sent(submission, Err(error)) => self.answer_all(&submission, &error),
                 Event::Answer(submission, Ok(response)) => self.take_answer(submission, response),
@@ -257,6 +260,15 @@ impl Connection {
             self.finish_command(Err(CommandError::NoAuth));
             return None;
         }
+        if self.session.is_subscriber_only() && !is_allowed_while_subscribed(&call) {
+            call.counters.rejected.add(1);
+            self.finish_command(Err(CommandError::custom(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                 this context",
+                call.full_name()
+            ))));
+            return None;
+        }
         let called = Called { name: call.command.name, container: call.container.map(|container| container.name) };
         match call.command.run {
             Run::Storage(parse) => match parse(&args) {
@@ -321,10 +333,14 @@ impl Connection {
             server.stats.note_if_slow(&ran, hide, &config.monitoring, || server.env.clock.unix_time());
         }
         match result {
+            Ok(Next::Pushed) => {
+                self.advance_reply_mode();
+                self.push_reply(reply.into_bytes().freeze());
+            }
             Ok(next) => {
                 self.finish_command(Ok(reply.into_bytes().freeze()));
                 match next {
-                    Next::Done => {}
+                    Next::Done | Next::Pushed => {}
                     Next::Close | Next::Shutdown => self.closing = true,
                     Next::Wait(future) => self.pending = Pending::Handler(future),
                 }
@@ -490,9 +506,12 @@ impl Connection {
         }
     }
 
-    /// `client-output-buffer-limit normal`: past the hard limit the client is dropped, as in Redis.
+    /// `client-output-buffer-limit`: past the hard limit the client is dropped, as in Redis.
     fn check_output_limit(&mut self) {
-        let hard = self.session.server.config.current().network.output_limits.normal.hard_bytes;
+        let config = self.session.server.config.current();
+        let limits = &config.network.output_limits;
+        let listens = self.session.client.subscriptions.any();
+        let hard = if listens { limits.pubsub } else { limits.normal }.hard_bytes;
         if hard > 0 && self.output.len() as u64 > hard {
             let client = &self.session.client;
             tracing::warn!(
@@ -502,6 +521,22 @@ impl Connection {
             );
             client.kill();
         }
+    }
+
+    /// Moves published messages into the output, as far as the client reads. Between replies they may stand anywhere:
+    /// a client that listens in RESP2 gets no others.
+    fn take_mail(&mut self) {
+        if let Some(subscriber) = self.session.subscriber.as_ref().filter(|subscriber| subscriber.has_mail()) {
+            let output = std::mem::take(&mut self.output);
+            let mut reply = ReplyBuffer::from_bytes(output, self.session.protocol);
+            subscriber.take_mail(&mut reply, limits::OUTPUT_PAUSE_BYTES);
+            self.output = reply.into_bytes();
+        }
+    }
+
+    fn has_mail(&self) -> bool {
+        self.output.len() < limits::OUTPUT_PAUSE_BYTES
+            && self.session.subscriber.as_ref().is_some_and(|subscriber| subscriber.has_mail())
     }
 
     // ---- waiting ----
@@ -517,6 +552,9 @@ impl Connection {
         }
         if let Poll::Ready(event) = self.poll_pending(context) {
             return Poll::Ready(event);
+        }
+        if self.has_mail() {
+            return Poll::Ready(Event::Mail);
         }
         if !self.output.is_empty()
             && let Poll::Ready(event) = self.poll_output(context)
@@ -602,6 +640,22 @@ impl Connection {
             Err(error) => Event::Failed(error),
         })
     }
+}
+
+/// What a client that listens in RESP2 may still call: the rest would get replies that look like messages.
+fn is_allowed_while_subscribed(call: &Call) -> bool {
+    const NAMES: [&str; 9] = [
+        "ping",
+        "subscribe",
+        "ssubscribe",
+        "unsubscribe",
+        "sunsubscribe",
+        "psubscribe",
+        "punsubscribe",
+        "quit",
+        "reset",
+    ];
+    call.container.is_none() && NAMES.contains(&call.command.name)
 }
 
 thread_local! {

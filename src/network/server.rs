@@ -61,6 +61,14 @@ impl NetworkServer {
             .map(|listener| spawn(&*domain, accept_loop(domain.clone(), server.clone(), listener)))
             .collect();
         tasks.push(spawn(&*domain, sweeper::run(server.clone())));
+        let publishing = server.clone();
+        tasks.push(spawn(&*domain, async move {
+            tokio::select! {
+                biased;
+                () = publishing.shutdown.requested() => {}
+                () = publishing.pubsub.clone().publish_events(publishing.key_events.clone()) => {}
+            }
+        }));
         Ok(NetworkServer { tasks, addresses })
     }
 

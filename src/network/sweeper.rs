@@ -25,17 +25,19 @@ fn sweep(server: &Server) {
     let now_ms = server.env.clock.now().as_millis() as u64;
     let config = server.config.current();
     let timeout_ms = u64::from(config.network.idle_timeout_s) * 1000;
-    let soft = config.network.output_limits.normal;
+    let limits = &config.network.output_limits;
     server.clients.for_each(|client| {
         let deadline_ms = client.deadline_ms.load(Ordering::Relaxed);
         if deadline_ms != 0 && deadline_ms <= now_ms {
             client.wake();
         }
         let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
-        if timeout_ms > 0 && deadline_ms == 0 && idle_ms > timeout_ms {
+        // As in Redis, whoever listens may be quiet.
+        if timeout_ms > 0 && deadline_ms == 0 && idle_ms > timeout_ms && !client.subscriptions.any() {
             tracing::debug!(client = client.id, "closing idle client");
             client.kill();
         }
+        let soft = if client.subscriptions.any() { limits.pubsub } else { limits.normal };
         if soft.soft_bytes > 0 && is_over_soft_limit(client, now_ms, soft.soft_bytes, soft.soft_seconds) {
             tracing::warn!(client = client.id, "client dropped: soft output buffer limit reached");
             client.kill();
@@ -45,7 +47,8 @@ fn sweep(server: &Server) {
 
 /// Whether the client's output has been above the soft limit for longer than it may.
 fn is_over_soft_limit(client: &Client, now_ms: u64, soft_bytes: u64, soft_seconds: u64) -> bool {
-    if client.output_buffer_bytes.load(Ordering::Relaxed) <= soft_bytes {
+    let waiting = [&client.output_buffer_bytes, &client.mailbox_bytes].map(|bytes| bytes.load(Ordering::Relaxed));
+    if waiting.iter().sum::<u64>() <= soft_bytes {
         client.over_soft_limit_since_ms.store(0, Ordering::Relaxed);
         return false;
     }

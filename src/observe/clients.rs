@@ -34,8 +34,36 @@ pub struct Client {
     pub deadline_ms: AtomicU64,
     /// Since when its output buffer has been above the soft limit, as `deadline_ms`; 0: it is not.
     pub over_soft_limit_since_ms: AtomicU64,
+    pub subscriptions: Subscriptions,
+    /// Bytes of published messages that wait for its connection.
+    pub mailbox_bytes: AtomicU64,
     killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
+}
+
+/// How much a client listens to.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    channels: AtomicU64,
+    patterns: AtomicU64,
+    shard_channels: AtomicU64,
+}
+
+impl Subscriptions {
+    pub fn set(&self, channels: u64, patterns: u64, shard_channels: u64) {
+        self.channels.store(channels, Ordering::Relaxed);
+        self.patterns.store(patterns, Ordering::Relaxed);
+        self.shard_channels.store(shard_channels, Ordering::Relaxed);
+    }
+
+    /// Channels, patterns, shard channels.
+    pub fn get(&self) -> [u64; 3] {
+        [&self.channels, &self.patterns, &self.shard_channels].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    pub fn any(&self) -> bool {
+        self.get() != [0; 3]
+    }
 }
 
 /// The facts of a client that change rarely.
@@ -159,6 +187,8 @@ impl Clients {
             commands: AtomicU64::new(0),
             deadline_ms: AtomicU64::new(0),
             over_soft_limit_since_ms: AtomicU64::new(0),
+            subscriptions: Subscriptions::default(),
+            mailbox_bytes: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             waker: Mutex::new(None),
         });

@@ -18,6 +18,7 @@ use crate::keyspace::{DatabaseMap, KeyspaceStats};
 use crate::limits;
 use crate::network::{NetworkError, NetworkServer};
 use crate::observe::{Clients, ServerStats};
+use crate::pubsub::Registry;
 use crate::storage::{StorageError, StorageParts, StorageServer, on_engine_thread};
 
 /// Which step of the start-up failed, and why.
@@ -80,6 +81,8 @@ impl RuntimeManager {
             clients: Clients::default(),
             stats,
             storage,
+            pubsub: Arc::new(Registry::new(config.clone())),
+            key_events: Arc::default(),
             databases: Arc::new(ArcSwap::from_pointee(DatabaseMap::default())),
             keyspace: Arc::new(KeyspaceStats::default()),
             shutdown,
@@ -119,6 +122,7 @@ impl RuntimeManager {
             channel: self.channel.clone(),
             databases: server.databases.clone(),
             keyspace_stats: server.keyspace.clone(),
+            key_events: server.key_events.clone(),
             stats: server.stats.clone(),
         };
         let storage = StorageServer::start(self.storage_domain.clone(), parts, engine).await?;

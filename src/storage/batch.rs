@@ -98,7 +98,7 @@ impl<'e> BatchProcessor<'e> {
 
     /// Commits what the group did and answers every request in it.
     pub fn commit(self) -> Result<(), EngineError> {
-        let BatchProcessor { state, keyspace, ran, operations } = self;
+        let BatchProcessor { state, mut keyspace, ran, operations } = self;
         let batch = keyspace.txn().to_batch();
         let committed = if batch.is_empty() {
             Ok(())
@@ -115,6 +115,7 @@ impl<'e> BatchProcessor<'e> {
                     publish(state, &keyspace);
                     state.wrote();
                 }
+                state.key_events.push(keyspace.take_key_events());
                 for ran in ran {
                     ran.started.finish(ran.response);
                 }

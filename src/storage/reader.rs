@@ -118,18 +118,19 @@ fn run(
 ) -> bool {
     let mut keyspace = state.keyspace(Txn::one_read(state.engine.as_ref(), tier));
     let mut outcome = execute(state, command, client, &mut keyspace, replies);
-    let mut events = keyspace.events;
+    let (mut events, mut key_events) = (keyspace.events, keyspace.take_key_events());
     if outcome == Err(Restart::Snapshot) {
         let snapshot = state.engine.snapshot();
         // The map of databases is read after the snapshot is taken: an older one could lead into data that is being
         // reclaimed.
         let mut keyspace = state.keyspace(Txn::snapshot(&*snapshot, tier));
         outcome = execute(state, command, client, &mut keyspace, replies);
-        events = keyspace.events;
+        (events, key_events) = (keyspace.events, keyspace.take_key_events());
     }
     match outcome {
         Ok(_) => {
             state.take_events(events);
+            state.key_events.push(key_events);
             true
         }
         Err(Restart::Disk) => false,

@@ -11,13 +11,13 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{maintenance, reader, writer};
-use crate::channel::MessageChannel;
+use crate::channel::{KeyEventQueue, MessageChannel};
 use crate::config::{Fsync, LiveConfig};
 use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
 };
 use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
-use crate::keyspace::{DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError, ValueLimits};
+use crate::keyspace::{DatabaseMap, EventMask, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError, ValueLimits};
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
 use crate::observe::ServerStats;
@@ -45,6 +45,7 @@ pub struct StorageState {
     pub channel: MessageChannel,
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace_stats: Arc<KeyspaceStats>,
+    pub key_events: Arc<KeyEventQueue>,
     pub stats: Arc<ServerStats>,
     pub engine_statistics: ArcSwap<EngineStatistics>,
     random: Mutex<Random>,
@@ -62,7 +63,9 @@ impl StorageState {
         let config = self.config.current();
         let limits = ValueLimits { bytes_max: config.network.bulk_bytes_max, encodings: config.encodings.clone() };
         let seed = self.random.lock().next_u64();
-        Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), seed, limits)
+        let mut keyspace = Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), seed, limits);
+        keyspace.set_event_mask(EventMask::parse(&config.commands.keyspace_events));
+        keyspace
     }
 
     /// What a commit has to wait for (`appendfsync`).
@@ -137,6 +140,7 @@ pub struct StorageParts {
     pub channel: MessageChannel,
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace_stats: Arc<KeyspaceStats>,
+    pub key_events: Arc<KeyEventQueue>,
     pub stats: Arc<ServerStats>,
 }
 
@@ -263,7 +267,7 @@ pub async fn on_engine_thread<T: Send + 'static>(
 
 /// Opens the store, claims it if it is new, and reads what has to be known of it.
 fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
-    let StorageParts { env, config, channel, databases, keyspace_stats, stats } = parts;
+    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, stats } = parts;
     // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
     // now, for an idle server would never get to it.
     let (engine, synced) = match engine {
@@ -294,6 +298,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         channel,
         databases,
         keyspace_stats,
+        key_events,
         stats,
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),

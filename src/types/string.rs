@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::keyspace::{CommandError, Entry, Keyspace, Record, Type};
+use crate::keyspace::{CommandError, Entry, EventClass, Keyspace, Record, Type};
 use crate::number::{self, LongDouble};
 
 type Result<T> = std::result::Result<T, CommandError>;
@@ -60,6 +60,7 @@ pub fn append(keyspace: &mut Keyspace<'_>, key: &Bytes, suffix: &Bytes) -> Resul
     };
     let len = record.body.len();
     keyspace.put_keeping_ttl(&mut entry, record)?;
+    keyspace.notify(EventClass::String, "append", key);
     Ok(len)
 }
 
@@ -77,6 +78,7 @@ pub fn set_range(keyspace: &mut Keyspace<'_>, key: &Bytes, offset: usize, patch:
     value.resize(len, 0);
     value[offset..end].copy_from_slice(patch);
     keyspace.put_keeping_ttl(&mut entry, new_raw(value))?;
+    keyspace.notify(EventClass::String, "setrange", key);
     Ok(len)
 }
 
@@ -146,6 +148,7 @@ pub fn increment(keyspace: &mut Keyspace<'_>, key: &Bytes, by: i64) -> Result<i6
     let after = before.checked_add(by).ok_or(CommandError::Overflow)?;
     let text = Bytes::copy_from_slice(itoa::Buffer::new().format(after).as_bytes());
     keyspace.put_keeping_ttl(&mut entry, new(text))?;
+    keyspace.notify(EventClass::String, "incrby", key);
     Ok(after)
 }
 
@@ -161,6 +164,7 @@ pub fn increment_float(keyspace: &mut Keyspace<'_>, key: &Bytes, by: &[u8]) -> R
     }
     let text = Bytes::from(after.format());
     keyspace.put_keeping_ttl(&mut entry, Record { variant: TEXT, ..new(text.clone()) })?;
+    keyspace.notify(EventClass::String, "incrbyfloat", key);
     Ok(text)
 }
 

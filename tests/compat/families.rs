@@ -116,6 +116,12 @@ pub const FAMILIES: &[Family] = &[
             "COMMAND LIST FILTERBY PATTERN get",
         ],
     },
+    Family {
+        group: Group::Pubsub,
+        weight: 4,
+        favourites: &[],
+        templates: &["PUBLISH {value} {value}", "COMMAND GETKEYS SSUBSCRIBE {value} {value}"],
+    },
     // Answered as Redis answers with cluster mode off.
     Family { group: Group::Cluster, weight: 2, favourites: &[], templates: &[] },
 ];
@@ -124,6 +130,7 @@ pub const FAMILIES: &[Family] = &[
 pub const EXCLUDED: &[(&str, &str)] = &[
     ("shutdown", "ends the server; tests/persistence.rs"),
     ("debug|*", "means something else on every server"),
+    ("*subscribe", "a reply per channel, and then messages; compat/dialogue.rs"),
     ("client|kill", "the victims are the test's own connections; tests/protocol.rs"),
     ("client|pause", "holds up both servers for as long as it says; tests/protocol.rs"),
     ("client|unpause", "belongs to CLIENT PAUSE"),
@@ -294,7 +301,7 @@ pub fn covers(pattern: &str, name: &str) -> bool {
     match pattern.split_once('|') {
         Some((of, "*")) => of == container,
         Some(("*", of)) => of == sub,
-        _ => pattern == name,
+        _ => pattern.strip_prefix('*').map_or(pattern == name, |end| name.ends_with(end)),
     }
 }
 

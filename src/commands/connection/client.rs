@@ -317,7 +317,7 @@ fn list(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> R
 }
 
 /// A client's line in CLIENT LIST. What does not exist here is said as Redis says it of a client without it: no file
-/// descriptor number, no subscriptions, no transaction.
+/// descriptor number, no transaction.
 fn describe(client: &Client, now: Duration) -> String {
     let facts = client.facts();
     let age_s = now.saturating_sub(client.connected_at).as_secs();
@@ -325,17 +325,26 @@ fn describe(client: &Client, now: Duration) -> String {
     let input = client.query_buffer_bytes.load(Ordering::Relaxed);
     let output = client.output_buffer_bytes.load(Ordering::Relaxed);
     let is_unix_socket = client.address.parse::<SocketAddr>().is_err();
-    let flags: String = [(facts.blocked, 'b'), (client.is_killed(), 'A'), (is_unix_socket, 'U'), (facts.no_evict, 'e')]
-        .into_iter()
-        .filter_map(|(holds, flag)| holds.then_some(flag))
-        .collect();
+    let [channels, patterns, shard_channels] = client.subscriptions.get();
+    let mailbox = client.mailbox_bytes.load(Ordering::Relaxed);
+    let flags: String = [
+        (client.subscriptions.any(), 'P'),
+        (facts.blocked, 'b'),
+        (client.is_killed(), 'A'),
+        (is_unix_socket, 'U'),
+        (facts.no_evict, 'e'),
+    ]
+    .into_iter()
+    .filter_map(|(holds, flag)| holds.then_some(flag))
+    .collect();
     let command = match (facts.last_container, facts.last_command) {
         (Some(container), Some(name)) => format!("{container}|{name}"),
         (_, name) => name.unwrap_or("NULL").to_string(),
     };
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={age_s} idle={idle_s} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 \
-         qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem=0 tot-mem={} events={} \
+        "id={} addr={} laddr={} fd=-1 name={} age={age_s} idle={idle_s} flags={} db={} sub={channels} psub={patterns} \
+         ssub={shard_channels} multi=-1 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 \
+         omem={mailbox} tot-mem={} events={} \
          cmd={command} user={USER} redir=-1 resp={} lib-name={} lib-ver={}\n",
         client.id,
         client.address,
@@ -343,7 +352,7 @@ fn describe(client: &Client, now: Duration) -> String {
         facts.name,
         if flags.is_empty() { "N" } else { &flags },
         facts.db,
-        input + output,
+        input + output + mailbox,
         if output > 0 { "rw" } else { "r" },
         version_number(facts.protocol),
         facts.library_name,
@@ -371,9 +380,9 @@ impl ClientKind {
         }
     }
 
-    /// This server neither replicates nor publishes.
-    fn of(_: &Client) -> ClientKind {
-        ClientKind::Normal
+    /// This server does not replicate.
+    fn of(client: &Client) -> ClientKind {
+        if client.subscriptions.any() { ClientKind::Pubsub } else { ClientKind::Normal }
     }
 }
 

@@ -38,8 +38,14 @@ PONG
     ..BASE
 };
 
-fn ping(_: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+/// To a client that listens in RESP2, a reply must look like a message.
+fn ping(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
     match args.len() {
+        1 | 2 if session.is_subscriber_only() => {
+            reply.array(2);
+            reply.bulk(b"pong");
+            reply.bulk(args.get(1).unwrap_or_default());
+        }
         1 => reply.simple("PONG"),
         2 => reply.bulk(&args[1]),
         _ => return Err(CommandError::Arity(PING.name.into())),
@@ -287,6 +293,9 @@ RESET
 };
 
 fn reset(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    if let Some(subscriber) = session.subscriber.take() {
+        subscriber.take_mail(reply, usize::MAX);
+    }
     session.reset();
     reply.set_protocol(session.protocol);
     reply.simple("RESET");

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{BASE, Result};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, ArgumentKind, Command, CommandError, Flag, KeySpec, Operation, Run, echoed};
-use crate::keyspace::{Entry, Keyspace};
+use crate::keyspace::{Entry, EventClass, Keyspace};
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
 
@@ -98,11 +98,14 @@ impl<'a> TimeOption<'a> {
 
 /// Lets a key expire at `due_ms`; if that is past, it is removed now.
 pub fn expire_at(keyspace: &mut Keyspace<'_>, entry: &mut Entry, due_ms: u64) -> Result<()> {
-    if due_ms <= keyspace.now_ms() {
+    let event = if due_ms <= keyspace.now_ms() {
         keyspace.remove(entry)?;
+        "del"
     } else {
         keyspace.set_expiry(entry, Some(due_ms))?;
-    }
+        "expire"
+    };
+    keyspace.notify(EventClass::Generic, event, entry.user_key());
     Ok(())
 }
 
@@ -310,7 +313,11 @@ impl Persist {
 impl Operation for Persist {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         let mut entry = keyspace.entry(&self.key)?;
-        reply.integer(i64::from(keyspace.set_expiry(&mut entry, None)?));
+        let persists = keyspace.set_expiry(&mut entry, None)?;
+        if persists {
+            keyspace.notify(EventClass::Generic, "persist", &self.key);
+        }
+        reply.integer(i64::from(persists));
         Ok(())
     }
 }

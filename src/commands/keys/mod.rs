@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::parse::Args;
 use super::{Argument, Command, CommandError, Flag, Group, KeySpec, Operation, Run};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{EventClass, Keyspace};
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 type Result<T> = std::result::Result<T, CommandError>;
@@ -106,7 +106,10 @@ impl Operation for Del {
         let mut removed = 0;
         for key in &self.keys {
             let mut entry = keyspace.entry(key)?;
-            removed += i64::from(keyspace.remove(&mut entry)?);
+            if keyspace.remove(&mut entry)? {
+                keyspace.notify(EventClass::Generic, "del", key);
+                removed += 1;
+            }
         }
         reply.integer(removed);
         Ok(())
@@ -213,7 +216,7 @@ impl Operation for Type {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::tests::{Harness, check, check_examples};
+    use crate::commands::tests::{Harness, check, check_examples, check_key_events};
 
     #[test]
     fn examples_run_as_they_are_written() {
@@ -241,6 +244,78 @@ mod tests {
             (nil)
             > DEL k
             (integer) 0
+            "#,
+        );
+    }
+
+    #[test]
+    fn keys_tell_what_happened_to_them() {
+        check_key_events(
+            r#"
+            > SET k v
+            0 new k
+            0 set k
+            > SET k v NX
+            > SET k v EX 10
+            0 set k
+            0 expire k
+            > MSET a 1 b 2
+            0 new a
+            0 set a
+            0 new b
+            0 set b
+            > GET nothing
+            0 keymiss nothing
+            > OBJECT FREQ nothing
+            > EXPIRE nothing 10
+            > PERSIST a
+            > EXPIRE a 100
+            0 expire a
+            > PERSIST a
+            0 persist a
+            > EXPIRE a -1
+            0 del a
+            > RENAME k b
+            0 new b
+            0 rename_from k
+            0 rename_to b
+            > RENAME nothing b
+            > MOVE b 3
+            3 new b
+            0 move_from b
+            3 move_to b
+            > SELECT 3
+            > COPY b b DB 0
+            0 new b
+            0 copy_to b
+            > COPY b b DB 0 REPLACE
+            0 new b
+            0 copy_to b
+            > DEL b nothing b
+            3 del b
+            > SET k v PXAT 1
+            3 new k
+            3 set k
+            3 expire k
+            3 expired k
+            > SET k v PX 10
+            3 new k
+            3 set k
+            3 expire k
+            @ 11
+            > APPEND k x
+            3 expired k
+            3 new k
+            3 append k
+            > GETEX k EX 5
+            3 expire k
+            > GETDEL k
+            3 del k
+            > INCR k
+            3 new k
+            3 incrby k
+            > INCR k x
+            > FLUSHALL
             "#,
         );
     }

@@ -141,7 +141,7 @@ impl Object {
 
 impl Operation for Object {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
-        match keyspace.get(&self.key)? {
+        match keyspace.get_untold(&self.key)? {
             Some(record) => (self.answer)(&record, reply),
             None => {
                 reply.null();

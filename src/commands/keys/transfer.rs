@@ -6,7 +6,7 @@ use super::databases::DbIndex;
 use super::{BASE, Result};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{EventClass, Keyspace};
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 pub(super) static COPY: Command = Command {
@@ -87,7 +87,12 @@ impl Operation for Copy {
                 let mut destination = keyspace.entry_in_db(db, &self.destination)?;
                 let free = self.replace || !destination.exists();
                 if free {
+                    if destination.exists() {
+                        // To Redis the key that was there is gone, and this is another.
+                        keyspace.notify_in_db(db, EventClass::New, "new", &self.destination);
+                    }
                     keyspace.put_copy(&mut destination, &record)?;
+                    keyspace.notify_in_db(db, EventClass::Generic, "copy_to", &self.destination);
                 }
                 free
             }
@@ -147,6 +152,8 @@ impl Operation for Move {
         let moves = from.exists() && !to.exists();
         if moves {
             keyspace.relocate(&mut from, &mut to)?;
+            keyspace.notify(EventClass::Generic, "move_from", &self.key);
+            keyspace.notify_in_db(db, EventClass::Generic, "move_to", &self.key);
         }
         reply.integer(i64::from(moves));
         Ok(())
@@ -218,6 +225,8 @@ impl Rename {
             return Ok(false);
         }
         keyspace.relocate(&mut from, &mut to)?;
+        keyspace.notify(EventClass::Generic, "rename_from", &self.from);
+        keyspace.notify(EventClass::Generic, "rename_to", &self.to);
         Ok(true)
     }
 }

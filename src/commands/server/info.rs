@@ -14,6 +14,7 @@ use crate::commands::context::Server;
 use crate::commands::{Argument, Command, CommandError, Flag, Next, Run, Session};
 use crate::config::REDIS_VERSION;
 use crate::observe::{ProcessUsage, Rate, kernel_release, machine_memory_bytes};
+use crate::pubsub::Topic;
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 pub static INFO: Command = Command {
@@ -251,10 +252,10 @@ fn stats(server: &Server, fields: &mut Fields) {
     ]);
     fields.put("keyspace_hits", stats.keyspace_hits.get());
     fields.put("keyspace_misses", stats.keyspace_misses.get());
+    fields.put("pubsub_channels", server.pubsub.count(Topic::Channel));
+    fields.put("pubsub_patterns", server.pubsub.count(Topic::Pattern));
+    fields.put("pubsubshard_channels", server.pubsub.count(Topic::Shard));
     fields.put_zeros(&[
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",

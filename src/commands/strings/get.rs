@@ -7,7 +7,7 @@ use crate::commands::keys::MANY_KEYS;
 use crate::commands::keys::expiry::{Due, TimeOption, expire_at};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, ArgumentKind, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::keyspace::{Keyspace, Type};
+use crate::keyspace::{EventClass, Keyspace, Type};
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 pub(super) static GET: Command = Command {
@@ -125,7 +125,9 @@ impl Operation for Getdel {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         let mut entry = keyspace.read_entry_typed(&self.key, Type::String)?;
         reply_value(reply, entry.record());
-        keyspace.remove(&mut entry)?;
+        if keyspace.remove(&mut entry)? {
+            keyspace.notify(EventClass::Generic, "del", &self.key);
+        }
         Ok(())
     }
 }
@@ -214,7 +216,9 @@ impl Operation for Getex {
         match self.change.clone()? {
             ExpiryChange::Nothing => {}
             ExpiryChange::Persist => {
-                keyspace.set_expiry(&mut entry, None)?;
+                if keyspace.set_expiry(&mut entry, None)? {
+                    keyspace.notify(EventClass::Generic, "persist", &self.key);
+                }
             }
             ExpiryChange::At(due) => expire_at(keyspace, &mut entry, due.at(keyspace.now_ms())?)?,
         }

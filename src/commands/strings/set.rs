@@ -6,7 +6,7 @@ use super::{BASE, Result, reply_value};
 use crate::commands::keys::expiry::{Due, TimeFormat, TimeOption};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, ArgumentKind, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::keyspace::{Keyspace, Type};
+use crate::keyspace::{EventClass, Keyspace, Type};
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::string;
 
@@ -200,10 +200,15 @@ impl Operation for Set {
             (false, false) => reply.null(),
         }
         match (set, self.expiry) {
-            (false, _) => Ok(()),
-            (true, Expiry::AsBefore) => keyspace.put_keeping_ttl(&mut entry, record),
-            (true, _) => keyspace.put(&mut entry, record),
+            (false, _) => return Ok(()),
+            (true, Expiry::AsBefore) => keyspace.put_keeping_ttl(&mut entry, record)?,
+            (true, _) => keyspace.put(&mut entry, record)?,
         }
+        keyspace.notify(EventClass::String, "set", &self.key);
+        if matches!(self.expiry, Expiry::At(_)) {
+            keyspace.notify(EventClass::Generic, "expire", &self.key);
+        }
+        Ok(())
     }
 }
 
@@ -300,6 +305,7 @@ impl Operation for Mset {
         for (key, value) in &self.pairs {
             let mut entry = keyspace.entry(key)?;
             keyspace.put(&mut entry, string::new(value.clone()))?;
+            keyspace.notify(EventClass::String, "set", key);
         }
         match self.only_if_none_exists {
             true => reply.integer(1),

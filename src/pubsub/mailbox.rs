@@ -1,0 +1,108 @@
+//! A subscriber's mailbox: messages that wait until its connection sends them, bounded in bytes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::observe::Client;
+use crate::resp::ReplyBuffer;
+
+/// A message, shared by all who get it.
+#[derive(Debug)]
+pub struct Message {
+    /// The pattern that it came by.
+    pub pattern: Option<Bytes>,
+    pub is_shard: bool,
+    pub channel: Bytes,
+    pub payload: Bytes,
+}
+
+impl Message {
+    /// What it weighs: about its length on the wire.
+    fn bytes(&self) -> usize {
+        const FRAME: usize = 64;
+        FRAME + self.pattern.as_ref().map_or(0, Bytes::len) + self.channel.len() + self.payload.len()
+    }
+
+    fn write(&self, reply: &mut ReplyBuffer) {
+        let kind: &[u8] = match (&self.pattern, self.is_shard) {
+            (Some(_), _) => b"pmessage",
+            (None, true) => b"smessage",
+            (None, false) => b"message",
+        };
+        let parts = [Some(kind), self.pattern.as_deref(), Some(&self.channel), Some(&self.payload)];
+        reply.push(parts.iter().flatten().count());
+        parts.into_iter().flatten().for_each(|part| reply.bulk(part));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Arc<Message>>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub struct Mailbox {
+    pub client: Arc<Client>,
+    waiting: Mutex<Waiting>,
+}
+
+impl Mailbox {
+    pub fn new(client: Arc<Client>) -> Mailbox {
+        Mailbox { client, waiting: Mutex::default() }
+    }
+
+    /// Puts a message in and wakes the connection. If with it more than `bytes_max` (0: no limit) would wait for the
+    /// client, here and in its connection, the client is dropped instead.
+    pub fn post(&self, message: Arc<Message>, bytes_max: u64) {
+        if self.client.is_killed() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        waiting.bytes += message.bytes();
+        waiting.messages.push_back(message);
+        let (is_first, bytes) = (waiting.messages.len() == 1, waiting.bytes as u64);
+        let is_too_much = bytes_max > 0 && bytes + self.client.output_buffer_bytes.load(Ordering::Relaxed) > bytes_max;
+        if is_too_much {
+            *waiting = Waiting::default();
+        }
+        self.client.mailbox_bytes.store(waiting.bytes as u64, Ordering::Relaxed);
+        drop(waiting);
+        if is_too_much {
+            tracing::warn!(client = self.client.id, bytes, "client dropped: pubsub output buffer limit reached");
+            self.client.kill();
+        } else if is_first {
+            self.client.wake();
+        }
+    }
+
+    pub fn has_mail(&self) -> bool {
+        self.client.mailbox_bytes.load(Ordering::Acquire) > 0
+    }
+
+    /// Writes what waits, until `reply` holds `bytes_max`.
+    pub fn take(&self, reply: &mut ReplyBuffer, bytes_max: usize) {
+        let mut waiting = self.waiting.lock();
+        while reply.len() < bytes_max
+            && let Some(message) = waiting.messages.pop_front()
+        {
+            waiting.bytes -= message.bytes();
+            message.write(reply);
+        }
+        if waiting.messages.is_empty() {
+            // An idle mailbox holds no buffer.
+            waiting.messages = VecDeque::new();
+        }
+        self.client.mailbox_bytes.store(waiting.bytes as u64, Ordering::Release);
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.client.mailbox_bytes.store(0, Ordering::Relaxed);
+    }
+}
