@@ -14,7 +14,13 @@ pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
     while !stop.requested_within(&state, Duration::from_secs(1)).await {
         if state.config.current().storage.fsync == Fsync::EverySecond && state.unsynced_for().is_some() {
             state.begin_sync();
-            if let Err(error) = state.engine.sync_wal() {
+            let metrics = &state.stats.storage;
+            let began = state.env.clock.now();
+            let synced = state.engine.sync_wal();
+            metrics.sync.record(state.env.clock.now().saturating_sub(began));
+            metrics.syncs.add(1);
+            if let Err(error) = synced {
+                metrics.syncs_failed.add(1);
                 tracing::error!(%error, "the WAL could not be synced: storage is read-only from now on");
             } else {
                 state.end_sync();
