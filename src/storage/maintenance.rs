@@ -33,6 +33,13 @@ pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
 pub async fn watch_engine(state: Arc<StorageState>, mut stop: StopSignal) {
     loop {
         state.engine_statistics.store(Arc::new(state.engine.statistics()));
+        if let Ok(space) = state.env.host.space(&state.config.current().storage.dir) {
+            let metrics = &state.stats.storage;
+            metrics.wal_bytes.set(space.wal_bytes);
+            metrics.directory_bytes.set(space.directory_bytes);
+            metrics.free_bytes.set(space.free_bytes);
+            metrics.disk_bytes.set(space.disk_bytes);
+        }
         if stop.requested_within(&state, limits::ENGINE_STATISTICS_INTERVAL).await {
             return;
         }
