@@ -14,7 +14,7 @@ use super::{MessageChannel, RequestId, Senders, Step, StorageRequest, StorageRes
 use crate::env::{BoxFuture, Clock};
 use crate::keyspace::CommandError;
 use crate::limits;
-use crate::observe::{Client, ServerStats};
+use crate::observe::{ChannelMetrics, Client, Counter, ServerStats};
 
 /// Sends requests to the storage runtime. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +44,8 @@ pub struct Outgoing {
     pub writes: bool,
     /// What the request weighs against `channel-max-bytes`.
     pub bytes: usize,
+    /// Now, on the monotonic clock.
+    pub sent_at: Duration,
     pub deadline: Duration,
     pub buffer: BytesMut,
 }
@@ -59,8 +61,11 @@ pub enum Submitted {
 /// A request that was sent.
 pub struct InFlight {
     receiver: ReplyReceiver<StorageResponse>,
+    pub sent_at: Duration,
     pub deadline: Duration,
     pub writes: bool,
+    /// How it ended was counted.
+    ended: bool,
     stats: Arc<ServerStats>,
 }
 
@@ -118,7 +123,7 @@ impl StorageClient {
                 drop(share);
                 self.wait(outgoing)
             }
-            Err(mpsc::error::TrySendError::Closed(())) => Submitted::Refused(gone()),
+            Err(mpsc::error::TrySendError::Closed(())) => Submitted::Refused(self.shared.gone()),
         }
     }
 
@@ -126,9 +131,10 @@ impl StorageClient {
     /// connections the request is refused at once (R3.2).
     fn wait(&self, outgoing: Outgoing) -> Submitted {
         let shared = self.shared.clone();
-        shared.stats.channel_full.add(1);
+        shared.stats.channel.full.add(1);
         if shared.waiting.fetch_add(1, Ordering::Relaxed) >= limits::CHANNEL_WAITERS_MAX {
             shared.waiting.fetch_sub(1, Ordering::Relaxed);
+            shared.stats.channel.refused.add(1);
             return Submitted::Refused(CommandError::TryAgain("storage is overloaded, the request was not executed"));
         }
         Submitted::Waiting(Box::pin(async move {
@@ -139,6 +145,7 @@ impl StorageClient {
             poll_fn(|context| match sending.as_mut().poll(context) {
                 Poll::Ready(sent) => Poll::Ready(sent),
                 Poll::Pending => timeout.as_mut().poll(context).map(|()| {
+                    shared.stats.channel.timed_out.add(1);
                     Err(CommandError::TryAgain("storage is overloaded, the request was not executed in time"))
                 }),
             })
@@ -168,22 +175,27 @@ impl Shared {
 
     fn package(&self, outgoing: Outgoing, share: OwnedSemaphorePermit) -> (StorageRequest, InFlight) {
         let (responder, receiver) = slot();
-        let Outgoing { id, client, steps, first, writes, deadline, buffer, bytes: _ } = outgoing;
-        let request = StorageRequest { id, client, steps, first, deadline, buffer, responder, share };
-        (request, InFlight { receiver, deadline, writes, stats: self.stats.clone() })
+        let Outgoing { id, client, steps, first, writes, sent_at, deadline, buffer, bytes: _ } = outgoing;
+        let metrics = &self.stats.channel;
+        metrics.sent.add(1);
+        metrics.in_flight.add(1);
+        metrics.operations.record((steps.len() - first) as u64);
+        let request = StorageRequest { id, client, steps, first, sent_at, deadline, buffer, responder, share };
+        (request, InFlight { receiver, sent_at, deadline, writes, ended: false, stats: self.stats.clone() })
     }
 
     async fn send(self: Arc<Self>, outgoing: Outgoing) -> Result<InFlight, CommandError> {
-        let share = self.bytes.clone().acquire_many_owned(self.weight(&outgoing)).await.map_err(|_| gone())?;
-        let permit = self.sender(&outgoing).reserve().await.map_err(|_| gone())?;
+        let share = self.bytes.clone().acquire_many_owned(self.weight(&outgoing)).await.map_err(|_| self.gone())?;
+        let permit = self.sender(&outgoing).reserve().await.map_err(|_| self.gone())?;
         let (request, in_flight) = self.package(outgoing, share);
         permit.send(request);
         Ok(in_flight)
     }
-}
 
-fn gone() -> CommandError {
-    CommandError::TryAgain("storage is gone, the request was not executed")
+    fn gone(&self) -> CommandError {
+        self.stats.channel.refused.add(1);
+        CommandError::TryAgain("storage is gone, the request was not executed")
+    }
 }
 
 impl InFlight {
@@ -197,29 +209,58 @@ impl InFlight {
         match self.receiver.withdraw() {
             Withdrawal::Ended(outcome) => self.judge(outcome),
             Withdrawal::Withdrawn => {
-                self.stats.requests_withdrawn.add(1);
+                self.end(|metrics| &metrics.withdrawn);
                 Err(CommandError::TryAgain("storage did not start the request in time, it was not executed"))
             }
-            Withdrawal::Started if self.writes => {
-                self.stats.requests_in_doubt.add(1);
-                Err(CommandError::InDoubt("storage did not answer in time, the request may have been executed"))
-            }
             Withdrawal::Started => {
-                self.stats.requests_withdrawn.add(1);
-                Err(CommandError::TryAgain("storage did not answer the read in time"))
+                self.stats.channel.late.add(1);
+                self.fail(
+                    "storage did not answer in time, the request may have been executed",
+                    "storage did not answer the read in time",
+                )
             }
         }
     }
 
-    fn judge(&self, outcome: Outcome<StorageResponse>) -> Result<StorageResponse, CommandError> {
+    fn judge(&mut self, outcome: Outcome<StorageResponse>) -> Result<StorageResponse, CommandError> {
         match outcome {
-            Outcome::Done(response) => Ok(response),
-            Outcome::NotStarted => Err(CommandError::TryAgain("storage dropped the request, it was not executed")),
-            Outcome::InDoubt if self.writes => {
-                self.stats.requests_in_doubt.add(1);
-                Err(CommandError::InDoubt("storage failed while it ran the request, it may have been executed"))
+            Outcome::Done(response) => {
+                self.end(|metrics| &metrics.answered);
+                Ok(response)
             }
-            Outcome::InDoubt => Err(CommandError::TryAgain("storage failed while it ran the read")),
+            Outcome::NotStarted => {
+                self.end(|metrics| &metrics.failed);
+                Err(CommandError::TryAgain("storage dropped the request, it was not executed"))
+            }
+            Outcome::InDoubt => self.fail(
+                "storage failed while it ran the request, it may have been executed",
+                "storage failed while it ran the read",
+            ),
         }
+    }
+
+    /// It started and its result is not known: of a write that leaves a doubt, of a read nothing.
+    fn fail(&mut self, write: &'static str, read: &'static str) -> Result<StorageResponse, CommandError> {
+        if self.writes {
+            self.end(|metrics| &metrics.in_doubt);
+            Err(CommandError::InDoubt(write))
+        } else {
+            self.end(|metrics| &metrics.failed);
+            Err(CommandError::TryAgain(read))
+        }
+    }
+
+    fn end(&mut self, how: fn(&ChannelMetrics) -> &Counter) {
+        how(&self.stats.channel).add(1);
+        self.ended = true;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.stats.channel.abandoned.add(1);
+        }
+        self.stats.channel.in_flight.subtract(1);
     }
 }

@@ -67,6 +67,8 @@ pub struct StorageRequest {
     pub steps: Arc<Vec<Step>>,
     /// Steps before this one were done by an earlier request.
     pub first: usize,
+    /// When it was sent, on the monotonic clock.
+    pub sent_at: Duration,
     /// On the monotonic clock. A request that has not started by then never starts.
     pub deadline: Duration,
     /// Where replies are written; comes back in the response.
@@ -84,6 +86,8 @@ pub struct StorageResponse {
     /// The first step that was not run: less than all when the replies reached their size limit. The rest has to be
     /// sent again.
     pub next_step: usize,
+    /// When storage was done with it, on the monotonic clock.
+    pub finished_at: Duration,
 }
 
 /// The receiving ends, which the storage runtime borrows. They outlive it.

@@ -7,12 +7,16 @@
 //! thread (R2.1: every call that can block asserts that it runs on an engine thread, see [`thread`]).
 
 pub mod memory;
+#[cfg(any(feature = "rocks", test))]
+mod report;
 mod retire;
 #[cfg(feature = "rocks")]
 pub mod rocks;
 pub mod thread;
 
 use bytes::Bytes;
+
+use crate::config::RocksDbConfig;
 
 /// The column families, in the order in which they are created. The names are on disk: never rename, never reuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,6 +221,12 @@ pub trait Engine: View + Send + Sync + 'static {
     /// Current figures, zeros once closed; may take the engine's internal lock, so ask rarely and from one thread.
     fn statistics(&self) -> EngineStatistics;
 
+    /// Changes what can be changed while the store is open; the rest holds from the next open on. On an error everything is
+    /// as before. An engine without such knobs has nothing to do.
+    fn tune(&self, _knobs: &RocksDbConfig) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Syncs the WAL and stops background work. Calls after it answer [`EngineError::Closed`].
     fn close(&self) -> Result<(), EngineError>;
 }
@@ -241,6 +251,34 @@ pub struct EngineStatistics {
     pub delayed_write_rate: u64,
     /// Flushes and compactions that failed. Failed writes and syncs are not counted.
     pub background_errors: u64,
+    /// Of all column families together.
+    pub levels: [LevelStatistics; LEVELS],
+    pub block_cache_capacity_bytes: u64,
+    /// Of the block cache, what is in use and cannot be evicted.
+    pub block_cache_pinned_bytes: u64,
+    /// Memory of open tables beside the block cache.
+    pub table_readers_bytes: u64,
+    /// Of the table files, what is neither deleted nor overwritten.
+    pub live_data_bytes: u64,
+    pub snapshots: u64,
+    /// Written by flushes, read and written by compactions, since the store was opened; to a few megabytes.
+    pub flushed_bytes: u64,
+    pub compaction_read_bytes: u64,
+    pub compaction_written_bytes: u64,
+    /// How often RocksDB began to slow or to stop writes, and for how long writes waited for it together.
+    pub write_delays: u64,
+    pub write_stops: u64,
+    pub write_stalled_ms: u64,
+}
+
+/// Levels of the LSM tree.
+pub const LEVELS: usize = 7;
+
+/// One level of the LSM tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LevelStatistics {
+    pub files: u64,
+    pub bytes: u64,
 }
 
 /// Why an engine call failed. One variant per cause that someone treats differently.

@@ -4,12 +4,14 @@
 //! crate), call RocksDB from a thread that may not block, claim a sync that RocksDB did not report, or write again
 //! after a sync failed.
 
+use super::report;
 use super::retire::{OpenView, PrefixSet, Retirement};
 use super::thread::assert_engine_thread;
 use super::{
     ColumnFamily, Cursor, Direction, Durability, Engine, EngineError, EngineStatistics, Entry, Mutation, PREFIX_BYTES,
     Prefix, ReadTier, Scan, View, WriteBatch, WriteOptions,
 };
+use crate::config::{Compression, RocksDbConfig};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rocksdb::compaction_filter::{CompactionFilter, Decision};
@@ -44,8 +46,10 @@ pub struct RocksOptions {
     pub write_buffers_total_bytes: usize,
     /// Threads for flushes and compactions together (2 or more).
     pub max_background_jobs: i32,
-    /// LZ4 from the second level below level 0 on; false: nowhere.
-    pub compression: bool,
+    /// Threads of one compaction.
+    pub max_subcompactions: u32,
+    /// From the second level below level 0 on.
+    pub compression: Compression,
     /// Level-0 files of a column family at which a compaction starts.
     pub level0_file_num_compaction_trigger: i32,
     /// Level-0 files of a column family at which RocksDB begins to delay writes.
@@ -76,7 +80,8 @@ impl Default for RocksOptions {
             max_write_buffer_number: 5,
             write_buffers_total_bytes: 1 << 30,
             max_background_jobs: 2,
-            compression: true,
+            max_subcompactions: 1,
+            compression: Compression::Lz4,
             level0_file_num_compaction_trigger: 4,
             level0_slowdown_writes_trigger: 24,
             level0_stop_writes_trigger: 48,
@@ -99,13 +104,55 @@ pub enum InfoLogLevel {
     Error,
 }
 
+impl From<&RocksDbConfig> for RocksOptions {
+    fn from(knobs: &RocksDbConfig) -> RocksOptions {
+        RocksOptions {
+            block_cache_bytes: knobs.block_cache_size,
+            write_buffer_size: knobs.write_buffer_size,
+            max_write_buffer_number: knobs.max_write_buffer_number,
+            max_background_jobs: knobs.max_background_jobs,
+            max_subcompactions: knobs.max_subcompactions,
+            compression: knobs.compression,
+            level0_file_num_compaction_trigger: knobs.level0_file_num_compaction_trigger,
+            level0_slowdown_writes_trigger: knobs.level0_slowdown_writes_trigger,
+            level0_stop_writes_trigger: knobs.level0_stop_writes_trigger,
+            rate_limit_bytes_per_second: knobs.rate_limiter_bytes_per_sec.max(0) as u64,
+            max_open_files: knobs.max_open_files,
+            max_total_wal_size: knobs.max_total_wal_size,
+            ..RocksOptions::default()
+        }
+    }
+}
+
 impl RocksOptions {
+    /// The options of a column family that can be changed while it is open, by RocksDB's names, in its words.
+    fn live(&self, cf: ColumnFamily) -> Vec<(&'static str, String)> {
+        let (below, bottom) = match self.compression {
+            Compression::None => ("kNoCompression", "kDisableCompressionOption"),
+            Compression::Lz4 => ("kLZ4Compression", "kDisableCompressionOption"),
+            Compression::Zstd => ("kLZ4Compression", "kZSTD"),
+        };
+        let mut options = vec![
+            ("max_write_buffer_number", self.max_write_buffer_number.to_string()),
+            ("level0_file_num_compaction_trigger", self.level0_file_num_compaction_trigger.to_string()),
+            ("level0_slowdown_writes_trigger", self.level0_slowdown_writes_trigger.to_string()),
+            ("level0_stop_writes_trigger", self.level0_stop_writes_trigger.to_string()),
+            ("compression_per_level", format!("kNoCompression:kNoCompression:{below}")),
+            ("bottommost_compression", bottom.to_string()),
+        ];
+        if matches!(cf, ColumnFamily::Meta | ColumnFamily::Data) {
+            options.push(("write_buffer_size", self.write_buffer_size.to_string()));
+        }
+        options
+    }
+
     fn database(&self) -> Result<Options, rocksdb::Error> {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
 
         options.set_max_background_jobs(self.max_background_jobs);
+        options.set_max_subcompactions(self.max_subcompactions);
         // Compactions yield the CPU to the threads that answer clients; flushes, which writes wait for, do not.
         let mut env = Env::new()?;
         env.lower_thread_pool_cpu_priority();
@@ -161,9 +208,14 @@ impl RocksOptions {
         options.set_max_bytes_for_level_base(self.max_bytes_for_level_base);
         options.set_compression_per_level(&match self.compression {
             // By distance from level 0; the last entry holds for all levels below.
-            true => [DBCompressionType::None, DBCompressionType::None, DBCompressionType::Lz4],
-            false => [DBCompressionType::None; 3],
+            Compression::Lz4 | Compression::Zstd => {
+                [DBCompressionType::None, DBCompressionType::None, DBCompressionType::Lz4]
+            }
+            Compression::None => [DBCompressionType::None; 3],
         });
+        if self.compression == Compression::Zstd {
+            options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        }
         if cf != Control {
             // Runs of tombstones make seeks slow until a compaction removes them: have one as soon as there is a run.
             options.add_compact_on_deletion_collector_factory(1024, 512, 0.5);
@@ -242,6 +294,9 @@ impl CompactionFilter for RetiredFilter {
 /// An open RocksDB. Dropping it without [`Engine::close`] closes it too, but without a last sync.
 pub struct RocksEngine {
     db: DB,
+    cache: Cache,
+    /// What it runs under now. Locked for as long as it is changed.
+    options: Mutex<RocksOptions>,
     reads: ReadTiers,
     writes: WriteModes,
     /// The sync failure after which nothing is written any more.
@@ -270,6 +325,8 @@ impl RocksEngine {
         let db = DB::open_cf_descriptors(&database, directory, families).map_err(open_error)?;
         let engine = RocksEngine {
             db,
+            cache,
+            options: Mutex::new(options.clone()),
             reads: ReadTiers::new(None),
             writes: WriteModes::new(),
             failed_sync: OnceLock::new(),
@@ -463,7 +520,7 @@ impl Engine for RocksEngine {
         }
         let each = |name| ColumnFamily::ALL.into_iter().map(move |cf| self.integer(cf, name));
         let database = |name| self.integer(ColumnFamily::Control, name);
-        EngineStatistics {
+        let mut statistics = EngineStatistics {
             memtable_bytes: each(properties::CUR_SIZE_ALL_MEM_TABLES).sum(),
             block_cache_bytes: database(properties::BLOCK_CACHE_USAGE),
             table_files_bytes: each(properties::TOTAL_SST_FILES_SIZE).sum(),
@@ -476,7 +533,41 @@ impl Engine for RocksEngine {
             writes_stopped: database(properties::IS_WRITE_STOPPED) != 0,
             delayed_write_rate: database(properties::ACTUAL_DELAYED_WRITE_RATE),
             background_errors: database(properties::BACKGROUND_ERRORS),
+            block_cache_capacity_bytes: database(properties::BLOCK_CACHE_CAPACITY),
+            block_cache_pinned_bytes: database(properties::BLOCK_CACHE_PINNED_USAGE),
+            table_readers_bytes: each(properties::ESTIMATE_TABLE_READERS_MEM).sum(),
+            live_data_bytes: each(properties::ESTIMATE_LIVE_DATA_SIZE).sum(),
+            snapshots: database(properties::NUM_SNAPSHOTS),
+            ..EngineStatistics::default()
+        };
+        for cf in ColumnFamily::ALL {
+            report::add_levels(&self.text(cf, properties::LEVELSTATS), &mut statistics.levels);
+            report::add_family(&self.text(cf, properties::CFSTATS_NO_FILE_HISTOGRAM), &mut statistics);
         }
+        statistics.write_stalled_ms = report::stalled_ms(&self.text(ColumnFamily::Control, properties::DBSTATS));
+        statistics
+    }
+
+    fn tune(&self, knobs: &RocksDbConfig) -> Result<(), EngineError> {
+        assert_engine_thread();
+        self.check_open()?;
+        let wanted = RocksOptions::from(knobs);
+        let mut current = self.options.lock();
+        for (place, cf) in ColumnFamily::ALL.into_iter().enumerate() {
+            if let Err(error) = self.change(cf, &current, &wanted) {
+                for changed in &ColumnFamily::ALL[..place] {
+                    // What this family refuses it had accepted before.
+                    self.change(*changed, &wanted, &current).ok();
+                }
+                return Err(error);
+            }
+        }
+        if wanted.block_cache_bytes != current.block_cache_bytes {
+            // A handle: all of them are the one cache.
+            self.cache.clone().set_capacity(wanted.block_cache_bytes);
+        }
+        *current = wanted;
+        Ok(())
     }
 
     fn close(&self) -> Result<(), EngineError> {
@@ -497,6 +588,22 @@ impl RocksEngine {
     /// An integer property; 0 where RocksDB does not answer.
     fn integer(&self, cf: ColumnFamily, name: &properties::PropName) -> u64 {
         self.db.property_int_value_cf(self.family(cf), name).ok().flatten().unwrap_or(0)
+    }
+
+    /// A property that is a text; empty where RocksDB does not answer.
+    fn text(&self, cf: ColumnFamily, name: &properties::PropName) -> String {
+        self.db.property_value_cf(self.family(cf), name).ok().flatten().unwrap_or_default()
+    }
+
+    /// Sets the options of a column family whose values differ. Each call rewrites the OPTIONS file: so one, if any.
+    fn change(&self, cf: ColumnFamily, from: &RocksOptions, to: &RocksOptions) -> Result<(), EngineError> {
+        let before = from.live(cf);
+        let changed: Vec<(&str, String)> = to.live(cf).into_iter().filter(|option| !before.contains(option)).collect();
+        let changed: Vec<(&str, &str)> = changed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.db.set_options_cf(self.family(cf), &changed).map_err(classify)
     }
 
     fn level0_files(&self, cf: ColumnFamily) -> u64 {
@@ -851,7 +958,7 @@ mod tests {
             write_buffer_size: 64 << 10,
             max_write_buffer_number: 2,
             rate_limit_bytes_per_second: 64 << 10,
-            compression: false,
+            compression: Compression::None,
             ..small()
         };
         let engine = open(directory.path(), &options);
@@ -899,6 +1006,29 @@ mod tests {
         let after = engine.statistics();
         assert!(after.table_files_bytes > 0 && after.level0_files == 1 && after.estimated_keys == 1, "{after:?}");
         assert!(after.block_cache_bytes > 0, "{after:?}");
+    }
+
+    #[test]
+    fn what_can_change_changes_while_the_store_is_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = open(directory.path(), &small());
+        let knobs = RocksDbConfig {
+            block_cache_size: 16 << 20,
+            write_buffer_size: 1 << 20,
+            max_write_buffer_number: 4,
+            level0_file_num_compaction_trigger: 3,
+            level0_slowdown_writes_trigger: 7,
+            level0_stop_writes_trigger: 9,
+            compression: Compression::Zstd,
+            ..RocksDbConfig::default()
+        };
+        assert_eq!(engine.tune(&knobs), Ok(()));
+        assert_eq!(engine.statistics().block_cache_capacity_bytes, 16 << 20);
+        assert_eq!(engine.options.lock().compression, Compression::Zstd);
+        engine.write(&put(b"k", vec![0; 1000]), WriteOptions::default()).unwrap();
+        engine.flush().unwrap();
+        let statistics = engine.statistics();
+        assert_eq!(statistics.levels.iter().map(|level| level.files).sum::<u64>(), 1, "{statistics:?}");
     }
 
     #[test]

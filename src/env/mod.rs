@@ -5,6 +5,7 @@
 //! way; `tests/tidy.rs` holds that.
 
 mod clock;
+mod host;
 mod network;
 mod random;
 pub mod real;
@@ -12,6 +13,7 @@ mod runtime;
 mod shutdown;
 
 pub use clock::Clock;
+pub use host::{Host, NoHost, Space};
 pub use network::{Address, Incoming, ListenOptions, Listener, Network, Stream};
 pub use random::{Random, RandomSource};
 pub use runtime::{
@@ -33,6 +35,7 @@ pub struct Env {
     pub runtimes: Arc<dyn Runtimes>,
     pub random: Arc<dyn RandomSource>,
     pub storage: Arc<dyn StorageDoor>,
+    pub host: Arc<dyn Host>,
 }
 
 /// Opens the store, and reads and writes the few small files beside it. Called on engine threads only: any of it may

@@ -1,8 +1,12 @@
 //! The real world behind the doors: tokio, the operating system's clocks and sockets, RocksDB.
 
+use std::ffi::OsStr;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr as UnixSocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +19,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Address, BoxFuture, Clock, Domain, DomainSpec, Env, Incoming, ListenOptions, Listener, Network, RandomSource,
-    Runtimes, ShutdownRequest, StorageDoor,
+    Address, BoxFuture, Clock, Domain, DomainSpec, Env, Host, Incoming, ListenOptions, Listener, Network, RandomSource,
+    Runtimes, ShutdownRequest, Space, StorageDoor,
 };
 use crate::config::{Config, Machine};
 use crate::engine::thread::mark_engine_thread;
@@ -30,6 +34,7 @@ pub fn env() -> Env {
         runtimes: Arc::new(RealRuntimes),
         random: Arc::new(RealRandom),
         storage: Arc::new(RealStorage),
+        host: Arc::new(RealHost),
     }
 }
 
@@ -257,7 +262,8 @@ struct RealStorage;
 impl StorageDoor for RealStorage {
     #[cfg(feature = "rocks")]
     fn open(&self, config: &Config) -> Result<Arc<dyn Engine>, EngineError> {
-        Ok(crate::engine::rocks::RocksEngine::open(&config.storage.dir, &rocks_options(config))?)
+        let options = (&config.storage.rocksdb).into();
+        Ok(crate::engine::rocks::RocksEngine::open(&config.storage.dir, &options)?)
     }
 
     /// Without RocksDB there is only memory: nothing survives this process.
@@ -284,22 +290,75 @@ impl StorageDoor for RealStorage {
     }
 }
 
-#[cfg(feature = "rocks")]
-fn rocks_options(config: &Config) -> crate::engine::rocks::RocksOptions {
-    use crate::config::Compression;
-    let knobs = &config.storage.rocksdb;
-    crate::engine::rocks::RocksOptions {
-        block_cache_bytes: knobs.block_cache_size,
-        write_buffer_size: knobs.write_buffer_size,
-        max_write_buffer_number: knobs.max_write_buffer_number,
-        max_background_jobs: knobs.max_background_jobs,
-        compression: knobs.compression != Compression::None,
-        level0_file_num_compaction_trigger: knobs.level0_file_num_compaction_trigger,
-        level0_slowdown_writes_trigger: knobs.level0_slowdown_writes_trigger,
-        level0_stop_writes_trigger: knobs.level0_stop_writes_trigger,
-        rate_limit_bytes_per_second: knobs.rate_limiter_bytes_per_sec.max(0) as u64,
-        max_open_files: knobs.max_open_files,
-        max_total_wal_size: knobs.max_total_wal_size,
-        ..Default::default()
+struct RealHost;
+
+impl Host for RealHost {
+    fn notify(&self, state: &str) {
+        let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+        if let Err(error) = notify(&socket, state) {
+            tracing::warn!(%error, state, "the init system could not be told");
+        }
+    }
+
+    fn space(&self, directory: &Path) -> io::Result<Space> {
+        let disk = rustix::fs::statvfs(directory)?;
+        let mut space = Space {
+            free_bytes: disk.f_bavail * disk.f_frsize,
+            disk_bytes: disk.f_blocks * disk.f_frsize,
+            ..Space::default()
+        };
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            // A file that went meanwhile takes no room.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_file() {
+                space.directory_bytes += metadata.len();
+                if entry.path().extension().is_some_and(|extension| extension == "log") {
+                    space.wal_bytes += metadata.len();
+                }
+            }
+        }
+        Ok(space)
+    }
+}
+
+/// sd_notify: one datagram to a Unix socket, whose name begins with `@` where it is an abstract one.
+fn notify(socket: &OsStr, state: &str) -> io::Result<()> {
+    let address = match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => UnixSocketAddr::from_abstract_name(name)?,
+        None => UnixSocketAddr::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_init_system_is_told_by_datagram() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        notify(path.as_os_str(), "READY=1").unwrap();
+        let mut buffer = [0; 64];
+        let length = socket.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"READY=1");
+        let name = format!("bulkhead-test-{}", std::process::id());
+        let socket = UnixDatagram::bind_addr(&UnixSocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        notify(OsStr::new(&format!("@{name}")), "STOPPING=1").unwrap();
+        assert_eq!(socket.recv(&mut buffer).unwrap(), 10);
+    }
+
+    #[test]
+    fn the_log_is_told_from_the_other_files_of_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("000004.log"), [0; 100]).unwrap();
+        std::fs::write(directory.path().join("000005.sst"), [0; 1000]).unwrap();
+        std::fs::create_dir(directory.path().join("other.log")).unwrap();
+        let space = RealHost.space(directory.path()).unwrap();
+        assert_eq!((space.wal_bytes, space.directory_bytes), (100, 1100));
+        assert!(space.free_bytes > 0 && space.disk_bytes >= space.free_bytes, "{space:?}");
+        assert!(RealHost.space(&directory.path().join("nowhere")).is_err());
     }
 }

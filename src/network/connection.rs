@@ -46,6 +46,8 @@ pub struct Connection {
     /// Decode nothing more; close once everything is sent.
     closing: bool,
     random: Random,
+    /// When the replies in `output` were sent for, and when storage was done with them, on the monotonic clock.
+    replying_since: Option<(Duration, Duration)>,
 }
 
 /// The pipeline being put together.
@@ -100,7 +102,8 @@ enum Event {
     Output,
     Resumed,
     Sent(Submission, Result<InFlight, CommandError>),
-    Answer(Submission, Result<StorageResponse, CommandError>),
+    /// And when it was sent.
+    Answer(Submission, Duration, Result<StorageResponse, CommandError>),
     Handled(Bytes),
     /// Published messages wait.
     Mail,
@@ -124,6 +127,7 @@ impl Connection {
             input_closed: false,
             closing: false,
             random,
+            replying_since: None,
         }
     }
 
@@ -151,8 +155,8 @@ impl Connection {
                 Event::Output | Event::Resumed | Event::Mail => {}
                 Event::Sent(submission, Ok(in_flight)) => self.pending = Pending::Request(submission, in_flight),
                 Event::Sent(submission, Err(error)) => self.answer_all(&submission, &error),
-                Event::Answer(submission, Ok(response)) => self.take_answer(submission, response),
-                Event::Answer(submission, Err(error)) => self.answer_all(&submission, &error),
+                Event::Answer(submission, sent_at, Ok(response)) => self.take_answer(submission, sent_at, response),
+                Event::Answer(submission, _, Err(error)) => self.answer_all(&submission, &error),
                 Event::Handled(reply) => self.output.extend_from_slice(&reply),
                 Event::Woken => {
                     if client.is_killed() {
@@ -199,6 +203,7 @@ impl Connection {
         if !self.may_decode() {
             return false;
         }
+        let began = self.session.server.env.clock.now();
         let mut limits = self.decode_limits();
         let mut commands = 0;
         let mut last = None;
@@ -217,7 +222,11 @@ impl Connection {
                 }
             }
         }
-        self.session.server.stats.commands_processed.add(commands);
+        let server = &self.session.server;
+        server.stats.commands_processed.add(commands);
+        if commands > 0 {
+            server.stats.runtime.decode.record(server.env.clock.now().saturating_sub(began));
+        }
         self.session.client.commands.fetch_add(commands, Ordering::Relaxed);
         if let Some(call) = last {
             self.publish_last_command(&call);
@@ -453,8 +462,8 @@ impl Connection {
 
     fn send(&mut self, submission: Submission) {
         let server = &self.session.server;
-        let deadline =
-            server.env.clock.now() + Duration::from_millis(server.config.current().runtime.request_timeout_ms);
+        let sent_at = server.env.clock.now();
+        let deadline = sent_at + Duration::from_millis(server.config.current().runtime.request_timeout_ms);
         let outgoing = Outgoing {
             id: RequestId(Builder::from_random_bytes(self.random.next_u128().to_be_bytes()).into_uuid()),
             client: self.session.client.clone(),
@@ -462,6 +471,7 @@ impl Connection {
             first: submission.first,
             writes: submission.writes,
             bytes: submission.bytes,
+            sent_at,
             deadline,
             buffer: BytesMut::new(),
         };
@@ -473,12 +483,17 @@ impl Connection {
         }
     }
 
-    fn take_answer(&mut self, submission: Submission, response: StorageResponse) {
+    fn take_answer(&mut self, submission: Submission, sent_at: Duration, response: StorageResponse) {
         self.session.client.deadline_ms.store(0, Ordering::Relaxed);
+        // Of several answers in the output the first one waits longest.
+        self.replying_since.get_or_insert((sent_at, response.finished_at));
         if self.output.is_empty() {
             self.output = response.replies;
         } else {
             self.output.extend_from_slice(&response.replies);
+        }
+        if self.output.is_empty() {
+            self.note_replied();
         }
         if response.next_step < submission.steps.len() {
             self.pending = Pending::Rest(Submission { first: response.next_step, ..submission });
@@ -586,9 +601,9 @@ impl Connection {
                 Poll::Pending => return Poll::Pending,
             },
             Pending::Request(submission, in_flight) => match in_flight.poll(context) {
-                Poll::Ready(answer) => Event::Answer(submission.clone(), answer),
+                Poll::Ready(answer) => Event::Answer(submission.clone(), in_flight.sent_at, answer),
                 Poll::Pending if self.session.server.env.clock.now() >= in_flight.deadline => {
-                    Event::Answer(submission.clone(), in_flight.expire())
+                    Event::Answer(submission.clone(), in_flight.sent_at, in_flight.expire())
                 }
                 Poll::Pending => return Poll::Pending,
             },
@@ -606,12 +621,22 @@ impl Connection {
                 if self.output.is_empty() {
                     // An idle connection holds no buffer.
                     self.output = BytesMut::new();
+                    self.note_replied();
                 }
                 Poll::Ready(Event::Output)
             }
             Poll::Ready(Err(error)) => Poll::Ready(Event::Failed(error)),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// The socket has taken all replies.
+    fn note_replied(&mut self) {
+        let Some((sent_at, finished_at)) = self.replying_since.take() else { return };
+        let server = &self.session.server;
+        let now = server.env.clock.now();
+        server.stats.runtime.reply.record(now.saturating_sub(finished_at));
+        server.stats.runtime.request.record(now.saturating_sub(sent_at));
     }
 
     /// Whether to read more: not past what one decoding step may need, and not while the client does not read.

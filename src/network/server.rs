@@ -176,5 +176,6 @@ struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.server.clients.disconnect(self.client.id);
+        self.server.stats.runtime.connections_closed.add(1);
     }
 }

@@ -11,12 +11,16 @@ use crate::observe::Client;
 
 /// Runs until the server drains.
 pub async fn run(server: Arc<Server>) {
+    let interval = Duration::from_millis(limits::DEADLINE_SWEEP_MS);
     loop {
+        let began = server.env.clock.now();
         tokio::select! {
             biased;
             () = server.shutdown.requested() => break,
-            () = server.env.clock.sleep(Duration::from_millis(limits::DEADLINE_SWEEP_MS)) => sweep(&server),
+            () = server.env.clock.sleep(interval) => sweep(&server),
         }
+        let late = server.env.clock.now().saturating_sub(began + interval);
+        server.stats.runtime.network_lag_us.set(late.as_micros() as u64);
     }
     server.clients.for_each(|client| client.wake());
 }

@@ -11,28 +11,82 @@ const MAX_EXPONENT: u32 = 34;
 const PRECISION_BITS: u32 = 4;
 const BUCKETS: usize = (((MAX_EXPONENT - MIN_EXPONENT) as usize) << PRECISION_BITS) + 2;
 
-/// Counts durations. Recording is one atomic addition; until the first there are no buckets, as most commands of a
+/// Counts durations. Recording is two atomic additions; until the first there are no buckets, as most commands of a
 /// server are never called.
 #[derive(Debug, Default)]
-pub struct Histogram(OnceLock<Box<[AtomicU64; BUCKETS]>>);
+pub struct Histogram {
+    counts: OnceLock<Box<[AtomicU64; BUCKETS]>>,
+    total_ns: AtomicU64,
+}
 
 impl Histogram {
     pub fn record(&self, took: Duration) {
-        let counts = self.0.get_or_init(|| Box::new([const { AtomicU64::new(0) }; BUCKETS]));
-        counts[bucket(took.as_nanos())].fetch_add(1, Ordering::Relaxed);
+        let counts = self.counts.get_or_init(|| Box::new([const { AtomicU64::new(0) }; BUCKETS]));
+        let ns = took.as_nanos();
+        counts[bucket(ns)].fetch_add(1, Ordering::Relaxed);
+        self.total_ns.fetch_add(ns as u64, Ordering::Relaxed);
     }
 
     pub fn reset(&self) {
-        self.0.get().into_iter().flat_map(|counts| counts.iter()).for_each(|count| count.store(0, Ordering::Relaxed));
+        let counts = self.counts.get().into_iter().flat_map(|counts| counts.iter());
+        counts.chain([&self.total_ns]).for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+
+    /// What was recorded so far. Taken while others record, it may miss some of the latest.
+    pub fn distribution(&self) -> Distribution {
+        let counts = match self.counts.get() {
+            Some(counts) => counts.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
+            None => Vec::new(),
+        };
+        Distribution { counts, total: Duration::from_nanos(self.total_ns.load(Ordering::Relaxed)) }
+    }
+
+    /// See [`Distribution::percentile`].
+    pub fn percentile(&self, percent: f64) -> Duration {
+        self.distribution().percentile(percent)
+    }
+
+    /// See [`Distribution::cumulative`].
+    pub fn cumulative(&self) -> Vec<(u64, u64)> {
+        self.distribution().cumulative()
+    }
+}
+
+/// Durations that were counted up to some moment, or between two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distribution {
+    /// Empty if there are none.
+    counts: Vec<u64>,
+    /// Their sum.
+    pub total: Duration,
+}
+
+impl Distribution {
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// What was recorded after `earlier`. A reset in between makes it what was recorded after the reset.
+    pub fn since(&self, earlier: &Distribution) -> Distribution {
+        if self.total < earlier.total || self.counts.len() < earlier.counts.len() {
+            return self.clone();
+        }
+        let before = earlier.counts.iter().chain(std::iter::repeat(&0));
+        let counts = self.counts.iter().zip(before).map(|(now, then)| now.saturating_sub(*then)).collect();
+        Distribution { counts, total: self.total - earlier.total }
+    }
+
+    /// How many took less than `2^exponent` nanoseconds.
+    pub fn below(&self, exponent: u32) -> u64 {
+        self.counts.iter().take(end_of(exponent.max(MIN_EXPONENT))).sum()
     }
 
     /// How long the given share of what was recorded took at most: the upper end of the bucket it falls into. Zero if
     /// nothing was recorded.
     pub fn percentile(&self, percent: f64) -> Duration {
-        let counts = self.counts();
-        let rank = (counts.iter().sum::<u64>() as f64 * percent / 100.0).ceil() as u64;
+        let rank = (self.count() as f64 * percent / 100.0).ceil() as u64;
         let mut seen = 0;
-        let reached = counts.iter().position(|count| {
+        let reached = self.counts.iter().position(|count| {
             seen += count;
             seen >= rank && seen > 0
         });
@@ -42,13 +96,12 @@ impl Histogram {
     /// (microseconds, how many took less) at every power of two where the second number grows. The microseconds are the
     /// labels of Redis' histograms, which lie a hundredth above the power of two in nanoseconds.
     pub fn cumulative(&self) -> Vec<(u64, u64)> {
-        let counts = self.counts();
         let mut below = 0;
         let mut rows: Vec<(u64, u64)> = Vec::new();
         for exponent in MIN_EXPONENT..=MAX_EXPONENT + 1 {
             let end = end_of(exponent);
             let start = if exponent == MIN_EXPONENT { 0 } else { end_of(exponent - 1) };
-            let more: u64 = counts[start..end].iter().sum();
+            let more: u64 = self.counts.get(start..end).into_iter().flatten().sum();
             if more > 0 {
                 below += more;
                 let bound = 1u64 << exponent;
@@ -56,11 +109,6 @@ impl Histogram {
             }
         }
         rows
-    }
-
-    fn counts(&self) -> Vec<u64> {
-        let Some(counts) = self.0.get() else { return vec![0; BUCKETS] };
-        counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()
     }
 }
 
@@ -123,7 +171,24 @@ mod tests {
         let percentile = |percent| histogram.percentile(percent).as_micros();
         assert_eq!((percentile(1.0), percentile(50.0), percentile(70.0)), (1, 30, 507));
         assert_eq!((percentile(90.0), percentile(100.0)), (2_013_265, 17_179_869));
+        assert_eq!((histogram.distribution().count(), histogram.distribution().below(15)), (10, 5));
         histogram.reset();
         assert_eq!(histogram.cumulative(), []);
+    }
+
+    #[test]
+    fn what_came_since_an_earlier_look_is_told_apart() {
+        let histogram = Histogram::default();
+        let nothing = histogram.distribution();
+        histogram.record(Duration::from_millis(1));
+        let earlier = histogram.distribution();
+        assert_eq!(earlier.since(&nothing), earlier);
+        histogram.record(Duration::from_millis(50));
+        let since = histogram.distribution().since(&earlier);
+        assert_eq!((since.count(), since.total), (1, Duration::from_millis(50)));
+        assert!(since.percentile(1.0) > Duration::from_millis(49));
+        histogram.reset();
+        histogram.record(Duration::from_millis(2));
+        assert_eq!(histogram.distribution().since(&earlier).count(), 1);
     }
 }

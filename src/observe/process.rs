@@ -3,6 +3,7 @@
 //! It reads a few lines of `/proc/self`, which the kernel makes up on the spot: no disk is involved, so a network thread
 //! may ask. Where a figure cannot be had it is 0; nobody may depend on one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A reading of the process' own accounts.
@@ -22,6 +23,53 @@ pub struct ProcessUsage {
     /// Of ended child processes.
     pub cpu_user_children: Duration,
     pub cpu_system_children: Duration,
+}
+
+/// The processor time of a pool of threads: all whose names differ in a number at their end only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// `net`, `sto-writer`, `sto-reader`, `rocksdb:low` …
+    pub name: String,
+    pub threads: u64,
+    pub cpu_user: Duration,
+    pub cpu_system: Duration,
+}
+
+impl PoolUsage {
+    /// Reads the accounts of all threads, by name of their pool: two files for each thread, so not for a network thread.
+    pub fn read_all() -> Vec<PoolUsage> {
+        let mut pools: BTreeMap<String, PoolUsage> = BTreeMap::new();
+        let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        for thread in threads {
+            // A thread that ended meanwhile has no name any more.
+            let Ok(name) = std::fs::read_to_string(thread.path().join("comm")) else { continue };
+            let mut usage = ProcessUsage::default();
+            usage.apply_stat(&std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default());
+            let name = pool_name(name.trim_end());
+            let pool =
+                pools.entry(name.into()).or_insert_with(|| PoolUsage { name: name.into(), ..Default::default() });
+            pool.threads += 1;
+            pool.cpu_user += usage.cpu_user;
+            pool.cpu_system += usage.cpu_system;
+        }
+        pools.into_values().collect()
+    }
+}
+
+/// `net` of `net-12`, `rocksdb:low` of `rocksdb:low3`.
+fn pool_name(thread: &str) -> &str {
+    let name = thread.trim_end_matches(|char: char| char.is_ascii_digit());
+    match name.strip_suffix('-').unwrap_or(name) {
+        "" => thread,
+        name => name,
+    }
+}
+
+/// The most file descriptors that this process may have open.
+pub fn open_files_max() -> u64 {
+    let limits = read("/proc/self/limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
+    line.split_ascii_whitespace().next().and_then(|soft| soft.parse().ok()).unwrap_or(0)
 }
 
 /// Physical memory of the machine, in bytes.
@@ -103,6 +151,18 @@ mod tests {
         usage.apply_status("");
         usage.apply_stat("nonsense");
         assert_eq!(usage, ProcessUsage::default());
+    }
+
+    #[test]
+    fn pools_are_named_after_their_threads() {
+        for (thread, pool) in
+            [("net-12", "net"), ("rocksdb:low3", "rocksdb:low"), ("sto-writer", "sto-writer"), ("7", "7")]
+        {
+            assert_eq!(pool_name(thread), pool);
+        }
+        let pools = PoolUsage::read_all();
+        assert!(pools.iter().map(|pool| pool.threads).sum::<u64>() > 0);
+        assert!(open_files_max() > 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Client, Histogram, LatencyMonitor, Sampler, SlowLog};
+use super::{ChannelMetrics, Client, Histogram, LatencyMonitor, RuntimeMetrics, Sampler, SlowLog, StorageMetrics};
 use crate::config::MonitoringConfig;
 use crate::resp::CommandArgs;
 
@@ -117,20 +117,9 @@ pub struct ServerStats {
     pub keyspace_misses: Counter,
     pub expired_keys: Counter,
     pub accept_errors: Counter,
-    /// Groups committed, and the operations in them: their ratio is the batch efficiency (R2.2).
-    pub groups_committed: Counter,
-    pub operations_committed: Counter,
-    /// Requests answered by readers.
-    pub requests_read: Counter,
-    /// Reads that had to be repeated on a reader that may wait for the disk.
-    pub reads_from_disk: Counter,
-    /// Requests withdrawn at their deadline before they started, and those told "in doubt".
-    pub requests_withdrawn: Counter,
-    pub requests_in_doubt: Counter,
-    /// Times that a connection had to wait because the channel was full.
-    pub channel_full: Counter,
-    /// Microseconds since the last WAL sync that the oldest unsynced acknowledged write waits (0: all synced).
-    pub unsynced_since_us: Counter,
+    pub runtime: RuntimeMetrics,
+    pub channel: ChannelMetrics,
+    pub storage: StorageMetrics,
     pub commands: CommandStats,
     pub slowlog: SlowLog,
     pub latency: LatencyMonitor,

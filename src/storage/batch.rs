@@ -2,6 +2,7 @@
 //! answers. Nothing is answered before the commit, and if it fails, every request of the group fails and had no effect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::OwnedSemaphorePermit;
@@ -49,18 +50,20 @@ impl<'e> BatchProcessor<'e> {
 
     /// Runs a request, unless it was withdrawn or is past its deadline.
     pub fn run(&mut self, request: StorageRequest) {
-        if self.state.env.clock.now() >= request.deadline {
+        let now = self.state.env.clock.now();
+        if now >= request.deadline {
             // Its client withdraws it at this very moment; dropping it says the same: it did not start.
             return;
         }
-        let StorageRequest { steps, first, buffer: mut replies, responder, client, share, .. } = request;
+        let StorageRequest { steps, first, buffer: mut replies, responder, client, share, sent_at, .. } = request;
         let Some(started) = responder.start() else { return };
+        self.state.stats.runtime.queue.record(now.saturating_sub(sent_at));
         let mut next_step = first;
         while next_step < steps.len() && replies.len() < limits::REPLY_CHUNK_BYTES {
             self.step(&steps[next_step], &client, &mut replies);
             next_step += 1;
         }
-        let response = StorageResponse { replies, next_step };
+        let response = StorageResponse { replies, next_step, finished_at: now };
         self.ran.push(Ran { steps, first, started, response, _share: share });
     }
 
@@ -104,26 +107,34 @@ impl<'e> BatchProcessor<'e> {
             Ok(())
         } else {
             let options = WriteOptions { durability: state.durability(), no_slowdown: false };
-            state.engine.write(&batch, options)
+            let began = state.env.clock.now();
+            let written = state.engine.write(&batch, options);
+            state.stats.runtime.commit.record(state.env.clock.now().saturating_sub(began));
+            written
         };
+        let finished_at = state.env.clock.now();
         state.take_events(keyspace.events);
         match &committed {
             Ok(()) => {
                 if !batch.is_empty() {
-                    state.stats.groups_committed.add(1);
-                    state.stats.operations_committed.add(operations as u64);
+                    let metrics = &state.stats.storage;
+                    metrics.groups_committed.add(1);
+                    metrics.operations_committed.add(operations as u64);
+                    metrics.group_operations.record(operations as u64);
+                    metrics.group_bytes.record(batch.size_bytes() as u64);
                     publish(state, &keyspace);
                     state.wrote();
                 }
                 state.key_events.push(keyspace.take_key_events());
                 for ran in ran {
-                    ran.started.finish(ran.response);
+                    ran.started.finish(StorageResponse { finished_at, ..ran.response });
                 }
             }
             Err(error) => {
+                state.stats.storage.groups_failed.add(1);
                 tracing::error!(%error, requests = ran.len(), "a group was not committed");
                 for ran in ran {
-                    ran.started.finish(failed(&ran.steps, ran.first, error, state));
+                    ran.started.finish(failed(&ran.steps, ran.first, error, state, finished_at));
                 }
             }
         }
@@ -144,7 +155,13 @@ fn publish(state: &StorageState, keyspace: &Keyspace<'_>) {
 }
 
 /// The answer to a request whose group was not committed: the error, once for each reply that is due.
-fn failed(steps: &[Step], first: usize, error: &EngineError, state: &StorageState) -> StorageResponse {
+fn failed(
+    steps: &[Step],
+    first: usize,
+    error: &EngineError,
+    state: &StorageState,
+    finished_at: Duration,
+) -> StorageResponse {
     let text = CommandError::from(error.clone()).to_string();
     let mut replies = BytesMut::new();
     for step in &steps[first..] {
@@ -159,5 +176,5 @@ fn failed(steps: &[Step], first: usize, error: &EngineError, state: &StorageStat
             }
         }
     }
-    StorageResponse { replies, next_step: steps.len() }
+    StorageResponse { replies, next_step: steps.len(), finished_at }
 }

@@ -60,6 +60,7 @@ pub fn execute(
     if outcome.is_ok() {
         let took = state.env.clock.now().saturating_sub(started);
         command.counters.record(took, outcome == Ok(false));
+        state.stats.runtime.execute.record(took);
         let ran = Ran { args: &command.args, client, took, is_fast: command.is_fast };
         let config = state.config.current();
         // No storage command has a secret among its arguments.

@@ -16,7 +16,13 @@ pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
         let every_second = state.config.current().storage.fsync == Fsync::EverySecond;
         if every_second && state.unsynced_for().is_some() || state.engine.awaits_sync() {
             state.begin_sync();
-            if let Err(error) = state.engine.sync_wal() {
+            let metrics = &state.stats.storage;
+            let began = state.env.clock.now();
+            let synced = state.engine.sync_wal();
+            metrics.sync.record(state.env.clock.now().saturating_sub(began));
+            metrics.syncs.add(1);
+            if let Err(error) = synced {
+                metrics.syncs_failed.add(1);
                 tracing::error!(%error, "the WAL could not be synced: storage is read-only from now on");
             } else {
                 state.end_sync();
@@ -29,6 +35,13 @@ pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
 pub async fn watch_engine(state: Arc<StorageState>, mut stop: StopSignal) {
     loop {
         state.engine_statistics.store(Arc::new(state.engine.statistics()));
+        if let Ok(space) = state.env.host.space(&state.config.current().storage.dir) {
+            let metrics = &state.stats.storage;
+            metrics.wal_bytes.set(space.wal_bytes);
+            metrics.directory_bytes.set(space.directory_bytes);
+            metrics.free_bytes.set(space.free_bytes);
+            metrics.disk_bytes.set(space.disk_bytes);
+        }
         if stop.requested_within(&state, limits::ENGINE_STATISTICS_INTERVAL).await {
             return;
         }

@@ -43,9 +43,11 @@ pub async fn run_first(state: Arc<StorageState>, patient: Option<Patient>, mut s
                 }
             }
         }
+        let began = state.env.clock.now();
         for request in received.drain(..) {
             begin(&state, patient.as_ref(), request);
         }
+        state.worked_since(began, &state.stats.storage.reader_busy_ns);
     }
     while let Ok(request) = queue.try_recv() {
         begin(&state, patient.as_ref(), request);
@@ -58,26 +60,30 @@ pub async fn run_patient(state: Arc<StorageState>, queue: Arc<Mutex<mpsc::Receiv
         // The guard goes before the work, so that the next reader can take the next read meanwhile.
         let read = queue.lock().await.recv().await;
         let Some(read) = read else { return };
+        let began = state.env.clock.now();
         if let Some(read) = serve(&state, read, ReadTier::All, false) {
             unreachable!("a reader without restrictions gave up at step {}", read.next_step);
         }
+        state.worked_since(began, &state.stats.storage.reader_busy_ns);
     }
 }
 
 fn begin(state: &StorageState, patient: Option<&Patient>, request: StorageRequest) {
-    if state.env.clock.now() >= request.deadline {
+    let now = state.env.clock.now();
+    if now >= request.deadline {
         return;
     }
-    let StorageRequest { steps, first, buffer, responder, client, share, .. } = request;
+    let StorageRequest { steps, first, buffer, responder, client, share, sent_at, .. } = request;
     let Some(started) = responder.start() else { return };
-    state.stats.requests_read.add(1);
+    state.stats.runtime.queue.record(now.saturating_sub(sent_at));
+    state.stats.storage.requests_read.add(1);
     let read = Read { steps, next_step: first, replies: buffer, started, client, share };
     let Some(patient) = patient else {
         serve(state, read, ReadTier::All, false);
         return;
     };
     if let Some(read) = serve(state, read, ReadTier::Cached, true) {
-        state.stats.reads_from_disk.add(1);
+        state.stats.storage.reads_from_disk.add(1);
         if let Err(mpsc::error::TrySendError::Full(read) | mpsc::error::TrySendError::Closed(read)) =
             patient.try_send(read)
         {
@@ -103,7 +109,7 @@ fn serve(state: &StorageState, mut read: Read, tier: ReadTier, short_only: bool)
         read.next_step += 1;
     }
     let Read { next_step, replies, started, share, .. } = read;
-    started.finish(StorageResponse { replies, next_step });
+    started.finish(StorageResponse { replies, next_step, finished_at: state.env.clock.now() });
     drop(share);
     None
 }

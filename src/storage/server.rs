@@ -20,7 +20,7 @@ use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
 use crate::keyspace::{DatabaseMap, EventMask, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError, ValueLimits};
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
-use crate::observe::ServerStats;
+use crate::observe::{Counter, ServerStats, nanos};
 
 /// Why storage did not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,11 @@ impl StorageState {
                 counter.add(amount);
             }
         }
+    }
+
+    /// Adds the time since `began` to a counter of busy time.
+    pub fn worked_since(&self, began: Duration, busy_ns: &Counter) {
+        busy_ns.add(nanos(self.env.clock.now().saturating_sub(began)));
     }
 
     /// A group was committed: under `always` it is synced already, else the loss window opens.
@@ -163,6 +168,7 @@ impl StorageServer {
         let (stop, stopped) = watch::channel(false);
         let mut server = StorageServer { state, stop, supervisors: Vec::new() };
         server.start_loops(domain, StopSignal(stopped))?;
+        server.state.stats.runtime.storage_starts.add(1);
         Ok(server)
     }
 
@@ -214,6 +220,7 @@ impl StorageServer {
                 match exit {
                     Exit::Finished | Exit::Dropped => return,
                     Exit::Panicked(panic) => {
+                        state.stats.runtime.threads_restarted.add(1);
                         tracing::error!(thread = name, panic, "a storage thread panicked, starting it again");
                         state.env.clock.sleep(limits::THREAD_RESTART_PAUSE).await;
                     }

@@ -41,7 +41,11 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
             gather(&state, &mut queue, &mut received, batch_size, patience).await;
         }
         housekeeping.note_clock(&state);
+        let began = state.env.clock.now();
+        state.stats.storage.writer_busy_since_us.set(began.as_micros() as u64 + 1);
         commit_all(&state, &mut received);
+        state.stats.storage.writer_busy_since_us.set(0);
+        state.worked_since(began, &state.stats.storage.writer_busy_ns);
     }
     while let Ok(request) = queue.try_recv() {
         received.push_back(request);

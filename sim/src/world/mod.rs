@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bulkhead::config::{self, Invocation, LiveConfig};
-use bulkhead::env::{Env, ShutdownRequest};
+use bulkhead::env::{Env, NoHost, ShutdownRequest};
 
 pub use clock::WallClock;
 pub use disk::Disk;
@@ -117,6 +117,7 @@ impl Machine {
             )),
             random: Arc::new(random::SimRandom::new(dice("random"))),
             storage: Arc::new(disk::SimStorage::new(disk.clone())),
+            host: Arc::new(NoHost),
         }
     }
 }

@@ -360,14 +360,14 @@ fn channel(server: &Server, fields: &mut Fields) {
     fields.put("channel_bytes", bytes);
     fields.put("channel_bytes_max", bytes_max);
     fields.put("channel_waiting_clients", channel.waiting());
-    fields.put("channel_full_count", stats.channel_full.get());
-    fields.put("requests_withdrawn", stats.requests_withdrawn.get());
-    fields.put("requests_in_doubt", stats.requests_in_doubt.get());
+    fields.put("channel_full_count", stats.channel.full.get());
+    fields.put("requests_withdrawn", stats.channel.withdrawn.get());
+    fields.put("requests_in_doubt", stats.channel.in_doubt.get());
 }
 
 /// What the engine said of itself lately; while storage is down there is nothing to say of it.
 fn storage(server: &Server, fields: &mut Fields) {
-    let stats = &server.stats;
+    let stats = &server.stats.storage;
     let (groups, operations) = (stats.groups_committed.get(), stats.operations_committed.get());
     fields.put("groups_committed", groups);
     fields.put("operations_committed", operations);
