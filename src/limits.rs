@@ -40,6 +40,9 @@ pub const DEADLINE_SWEEP_MS: u64 = 10;
 
 /// Bytes of replies after which the rest of a pipeline waits until the client has read them.
 pub const REPLY_CHUNK_BYTES: usize = 1024 * 1024;
+/// Bytes of a record that is kept in the cache of records: larger ones would push out many small ones, and copying them
+/// would hold up a network thread.
+pub const CACHED_RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Connections that may wait for room in a full channel; the next one's request is refused (R3.2).
 pub const CHANNEL_WAITERS_MAX: usize = 4096;
 /// Requests that the first reader takes at once.

@@ -12,7 +12,7 @@ use super::CommandTable;
 use crate::channel::{KeyEventQueue, StorageClient};
 use crate::config::LiveConfig;
 use crate::env::{Domain, Env, ShutdownRequest};
-use crate::keyspace::{DatabaseMap, KeyspaceStats};
+use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache};
 use crate::observe::{Client, Clients, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
 use crate::resp::Protocol;
@@ -99,6 +99,8 @@ pub struct Server {
     /// Which physical database each logical one is, as last committed.
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace: Arc<KeyspaceStats>,
+    /// Records in memory, which reads may be answered from without storage.
+    pub records: Arc<RecordCache>,
     pub shutdown: Arc<ShutdownRequest>,
     /// 40 hexadecimal digits, new at every start (INFO's `run_id`).
     pub run_id: String,

@@ -150,6 +150,8 @@ pub struct StorageConfig {
     pub databases: u32,
     /// `appendfsync`.
     pub fsync: Fsync,
+    /// `record-cache-size`.
+    pub record_cache_bytes: usize,
     pub rocksdb: RocksDbConfig,
 }
 

@@ -73,6 +73,10 @@ fn third_of_memory(machine: &Machine) -> Value {
     Value::Memory((machine.memory_bytes / 3).clamp(8 * MB, 64 * GB))
 }
 
+fn sixteenth_of_memory(machine: &Machine) -> Value {
+    Value::Memory((machine.memory_bytes / 16).clamp(MB, 4 * GB))
+}
+
 /// 128 MiB on 24 GiB: two busy column families with five memtables each then stay near a twentieth of memory.
 fn memtable_bytes(machine: &Machine) -> Value {
     Value::Memory((machine.memory_bytes / 192).clamp(16 * MB, 256 * MB))
@@ -233,6 +237,10 @@ pub static DIRECTIVES: &[Directive] = &[
         "Ticks a second of background work, from 1 to 500."),
 
     // Engine
+    active(ENGINE, "record-cache-size", memory(0, 1 << 50), "auto",
+        |c, v| c.storage.record_cache_bytes = v.number(),
+        "Bytes of hot keys' records kept in memory, ready to be read without the storage threads; auto is a sixteenth of memory, at most 4gb.")
+        .auto(sixteenth_of_memory).fixed(),
     active(ENGINE, "rocksdb.block_cache_size", memory(MB, 1 << 50), "auto",
         |c, v| c.storage.rocksdb.block_cache_size = v.number(),
         "Bytes of uncompressed blocks kept in memory; auto is a third of memory, at most 64gb.").auto(third_of_memory),

@@ -8,6 +8,7 @@ pub mod error;
 mod notify;
 mod objects;
 mod operation;
+pub mod record_cache;
 mod scan;
 pub mod txn;
 
@@ -16,6 +17,7 @@ pub use error::{CommandError, echoed};
 pub use notify::{EventClass, EventMask, KeyEvent};
 pub use objects::DeadObjects;
 pub use operation::Operation;
+pub use record_cache::{CachedView, RecordCache};
 pub use scan::{ScanFilter, ScanPage};
 pub use txn::{Txn, TxnError};
 

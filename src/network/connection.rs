@@ -27,6 +27,7 @@ use crate::env::{BoxFuture, Random, Stream};
 use crate::limits;
 use crate::observe::{PauseKind, Ran};
 use crate::resp::{CommandArgs, DecodeLimits, Decoder, ReplyBuffer};
+use crate::storage::{Surroundings, answer_from_memory};
 
 /// A client's connection, from accept to close.
 pub struct Connection {
@@ -308,22 +309,35 @@ impl Connection {
     }
 
     fn push_run(&mut self, call: Call, operation: Box<dyn Operation>, args: CommandArgs) {
-        self.batch.bytes += args.frame_len();
-        self.batch.runs = true;
-        self.batch.writes |= call.command.writes();
         let (db, protocol, silent) = (self.session.db, self.session.protocol, self.is_silent());
         let (name, is_fast, counters) = (call.command.name, call.command.has(Flag::Fast), call.counters);
-        self.batch.steps.push(Step::Run(StorageCommand {
-            name,
-            counters,
-            is_fast,
-            operation,
-            args,
-            db,
-            protocol,
-            silent,
-        }));
+        let command = StorageCommand { name, counters, is_fast, operation, args, db, protocol, silent };
+        if call.command.writes() || !self.answer_from_memory(&command) {
+            self.batch.bytes += command.args.frame_len();
+            self.batch.runs = true;
+            self.batch.writes |= call.command.writes();
+            self.batch.steps.push(Step::Run(command));
+        }
         self.advance_reply_mode();
+    }
+
+    /// Answers a command that only reads at once, if everything before it is answered and its records are in memory.
+    fn answer_from_memory(&mut self, command: &StorageCommand) -> bool {
+        let server = &self.session.server;
+        let is_next = self.batch.steps.is_empty() && matches!(self.pending, Pending::Nothing);
+        // Notifications are for storage to order (`keymiss` is one of a read).
+        let notifies = !server.config.current().commands.keyspace_events.is_empty();
+        if !is_next || notifies || server.clients.paused(server.env.clock.now()).is_some() {
+            return false;
+        }
+        let surroundings = Surroundings {
+            env: &server.env,
+            config: &server.config,
+            stats: &server.stats,
+            databases: &server.databases,
+        };
+        let (random, client) = (self.random.next_u64(), &self.session.client);
+        answer_from_memory(surroundings, &server.records, random, command, client, &mut self.output)
     }
 
     /// Runs a network-side command now.

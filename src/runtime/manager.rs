@@ -14,7 +14,7 @@ use crate::commands::context::Server;
 use crate::config::{LiveConfig, RuntimeMode};
 use crate::engine::Engine;
 use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest};
-use crate::keyspace::{DatabaseMap, KeyspaceStats};
+use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache};
 use crate::limits;
 use crate::network::{NetworkError, NetworkServer};
 use crate::observe::{Clients, ServerStats};
@@ -85,6 +85,7 @@ impl RuntimeManager {
             key_events: Arc::default(),
             databases: Arc::new(ArcSwap::from_pointee(DatabaseMap::default())),
             keyspace: Arc::new(KeyspaceStats::default()),
+            records: Arc::new(RecordCache::new(current.storage.record_cache_bytes, env.random.seed())),
             shutdown,
             run_id: run_id(&env),
             env,
@@ -124,6 +125,7 @@ impl RuntimeManager {
             keyspace_stats: server.keyspace.clone(),
             key_events: server.key_events.clone(),
             stats: server.stats.clone(),
+            records: server.records.clone(),
         };
         let storage = StorageServer::start(self.storage_domain.clone(), parts, engine).await?;
         server.storage_state.store(Some(storage.state.clone()));

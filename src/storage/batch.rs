@@ -37,7 +37,7 @@ pub struct BatchProcessor<'e> {
 
 impl<'e> BatchProcessor<'e> {
     pub fn new(state: &'e StorageState) -> BatchProcessor<'e> {
-        let keyspace = state.keyspace(Txn::writer(state.engine.as_ref()));
+        let keyspace = state.keyspace(Txn::writer(&state.latest));
         BatchProcessor { state, keyspace, ran: Vec::new(), operations: 0 }
     }
 
@@ -73,7 +73,7 @@ impl<'e> BatchProcessor<'e> {
             Step::Run(command) => {
                 self.operations += 1;
                 self.keyspace.begin(self.state.env.clock.unix_ms());
-                match execute(self.state, command, client, &mut self.keyspace, replies) {
+                match execute(self.state.surroundings(), command, client, &mut self.keyspace, replies) {
                     Ok(true) => {
                         self.keyspace.keep();
                     }
@@ -108,7 +108,12 @@ impl<'e> BatchProcessor<'e> {
         } else {
             let options = WriteOptions { durability: state.durability(), no_slowdown: false };
             let began = state.env.clock.now();
+            let keys = keyspace.txn().effects(ColumnFamily::Meta).map(|(key, _)| key);
+            let records = state.latest.cache.begin_commit(keys);
             let written = state.engine.write(&batch, options);
+            if written.is_ok() {
+                records.publish(keyspace.txn().effects(ColumnFamily::Meta));
+            }
             state.stats.runtime.commit.record(state.env.clock.now().saturating_sub(began));
             written
         };

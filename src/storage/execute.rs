@@ -5,12 +5,50 @@ use std::panic::AssertUnwindSafe;
 
 use bytes::BytesMut;
 
-use super::server::StorageState;
+use arc_swap::ArcSwap;
+
 use crate::channel::StorageCommand;
-use crate::env::panic_message;
-use crate::keyspace::{CommandError, Keyspace, TxnError};
-use crate::observe::{Client, Ran};
+use crate::config::LiveConfig;
+use crate::env::{Env, panic_message};
+use crate::keyspace::{CommandError, DatabaseMap, EventMask, Keyspace, KeyspaceEvents, Txn, TxnError, ValueLimits};
+use crate::observe::{Client, Ran, ServerStats};
 use crate::resp::ReplyBuffer;
+
+/// What a command runs in, besides its keyspace.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub env: &'a Env,
+    pub config: &'a LiveConfig,
+    pub stats: &'a ServerStats,
+    pub databases: &'a ArcSwap<DatabaseMap>,
+}
+
+impl Surroundings<'_> {
+    /// A keyspace over `txn`, as of now; `random` seeds what commands draw. The map of databases is read here: after the
+    /// transaction's view was taken.
+    pub fn keyspace<'e>(&self, txn: Txn<'e>, random: u64) -> Keyspace<'e> {
+        let config = self.config.current();
+        let limits = ValueLimits { bytes_max: config.network.bulk_bytes_max, encodings: config.encodings.clone() };
+        let mut keyspace = Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), random, limits);
+        if !config.commands.keyspace_events.is_empty() {
+            keyspace.set_event_mask(EventMask::parse(&config.commands.keyspace_events));
+        }
+        keyspace
+    }
+
+    /// Counts what commands found.
+    pub fn take_events(&self, events: KeyspaceEvents) {
+        for (counter, amount) in [
+            (&self.stats.keyspace_hits, events.hits),
+            (&self.stats.keyspace_misses, events.misses),
+            (&self.stats.expired_keys, events.expired),
+        ] {
+            if amount > 0 {
+                counter.add(amount);
+            }
+        }
+    }
+}
 
 /// The command has to be run again, by someone who can do more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +60,7 @@ pub enum Restart {
 /// Runs `command` and appends its reply to `replies`: its error, if it failed. On `Err` it appended nothing.
 /// `keyspace` is left as the command left it; whether to keep that, `Ok(true)` says: it succeeded.
 pub fn execute(
-    state: &StorageState,
+    state: Surroundings<'_>,
     command: &StorageCommand,
     client: &Client,
     keyspace: &mut Keyspace<'_>,

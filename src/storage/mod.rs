@@ -6,9 +6,12 @@
 mod batch;
 mod execute;
 mod maintenance;
+mod memory_read;
 mod reader;
 mod reclaim;
 mod server;
 mod writer;
 
+pub use execute::Surroundings;
+pub use memory_read::answer_from_memory;
 pub use server::{StorageError, StorageParts, StorageServer, StorageState, on_engine_thread};

@@ -122,15 +122,15 @@ fn run(
     tier: ReadTier,
     replies: &mut BytesMut,
 ) -> bool {
-    let mut keyspace = state.keyspace(Txn::one_read(state.engine.as_ref(), tier));
-    let mut outcome = execute(state, command, client, &mut keyspace, replies);
+    let mut keyspace = state.keyspace(Txn::one_read(&state.latest, tier));
+    let mut outcome = execute(state.surroundings(), command, client, &mut keyspace, replies);
     let (mut events, mut key_events) = (keyspace.events, keyspace.take_key_events());
     if outcome == Err(Restart::Snapshot) {
         let snapshot = state.engine.snapshot();
         // The map of databases is read after the snapshot is taken: an older one could lead into data that is being
         // reclaimed.
         let mut keyspace = state.keyspace(Txn::snapshot(&*snapshot, tier));
-        outcome = execute(state, command, client, &mut keyspace, replies);
+        outcome = execute(state.surroundings(), command, client, &mut keyspace, replies);
         (events, key_events) = (keyspace.events, keyspace.take_key_events());
     }
     match outcome {

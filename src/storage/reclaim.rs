@@ -69,6 +69,8 @@ impl Reclaim {
             if mixed && !self.bury_collections(state, &txn, db)? {
                 return Ok(());
             }
+            // Its number is free for others after this.
+            state.latest.cache.forget(db);
             let mut batch = WriteBatch::new();
             let (lower, upper) = meta::database(db);
             batch.delete_range(ColumnFamily::Meta, lower, upper);

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::execute::Surroundings;
 use super::{maintenance, reader, writer};
 use crate::channel::{KeyEventQueue, MessageChannel};
 use crate::config::{Fsync, LiveConfig};
@@ -17,7 +18,7 @@ use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
 };
 use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
-use crate::keyspace::{DatabaseMap, EventMask, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError, ValueLimits};
+use crate::keyspace::{CachedView, DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, RecordCache, Txn, TxnError};
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
 use crate::observe::{Counter, ServerStats, nanos};
@@ -48,6 +49,8 @@ pub struct StorageState {
     pub key_events: Arc<KeyEventQueue>,
     pub stats: Arc<ServerStats>,
     pub engine_statistics: ArcSwap<EngineStatistics>,
+    /// The engine's latest state, read through the cache of records.
+    pub latest: CachedView,
     random: Mutex<Random>,
     /// Microseconds on the monotonic clock, plus one, of the oldest acknowledged write that no sync has covered; 0: none.
     unsynced_since_us: AtomicU64,
@@ -58,14 +61,15 @@ pub struct StorageState {
 }
 
 impl StorageState {
-    /// A keyspace over `txn`, as of now. The map of databases is read here: after the transaction's view was taken.
+    /// What commands run in.
+    pub fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { env: &self.env, config: &self.config, stats: &self.stats, databases: &self.databases }
+    }
+
+    /// A keyspace over `txn`, as of now: see [`Surroundings::keyspace`].
     pub fn keyspace<'e>(&self, txn: Txn<'e>) -> Keyspace<'e> {
-        let config = self.config.current();
-        let limits = ValueLimits { bytes_max: config.network.bulk_bytes_max, encodings: config.encodings.clone() };
-        let seed = self.random.lock().next_u64();
-        let mut keyspace = Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), seed, limits);
-        keyspace.set_event_mask(EventMask::parse(&config.commands.keyspace_events));
-        keyspace
+        let random = self.random.lock().next_u64();
+        self.surroundings().keyspace(txn, random)
     }
 
     /// What a commit has to wait for (`appendfsync`).
@@ -77,15 +81,7 @@ impl StorageState {
     }
 
     pub fn take_events(&self, events: KeyspaceEvents) {
-        for (counter, amount) in [
-            (&self.stats.keyspace_hits, events.hits),
-            (&self.stats.keyspace_misses, events.misses),
-            (&self.stats.expired_keys, events.expired),
-        ] {
-            if amount > 0 {
-                counter.add(amount);
-            }
-        }
+        self.surroundings().take_events(events);
     }
 
     /// Adds the time since `began` to a counter of busy time.
@@ -147,6 +143,7 @@ pub struct StorageParts {
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
     pub stats: Arc<ServerStats>,
+    pub records: Arc<RecordCache>,
 }
 
 /// The running storage side.
@@ -274,7 +271,7 @@ pub async fn on_engine_thread<T: Send + 'static>(
 
 /// Opens the store, claims it if it is new, and reads what has to be known of it.
 fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
-    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, stats } = parts;
+    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, stats, records } = parts;
     // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
     // now, for an idle server would never get to it.
     let (engine, synced) = match engine {
@@ -297,6 +294,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
     databases.store(Arc::new(map));
     keyspace_stats.load(&*engine).map_err(StorageError::Read)?;
     let random = Mutex::new(Random::from_seed(env.random.seed()));
+    let latest = CachedView { engine: engine.clone(), cache: records };
     Ok(StorageState {
         engine_statistics: ArcSwap::from_pointee(engine.statistics()),
         env,
@@ -307,6 +305,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         keyspace_stats,
         key_events,
         stats,
+        latest,
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),
         syncing_since_us: AtomicU64::new(0),
