@@ -12,7 +12,9 @@ pub mod spec;
 pub mod table;
 
 mod bitmaps;
+mod collections;
 mod connection;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod keys;
@@ -34,6 +36,7 @@ pub use table::CommandTable;
 pub static FAMILIES: &[&[&Command]] = &[
     bitmaps::COMMANDS,
     connection::COMMANDS,
+    hashes::COMMANDS,
     hyperloglog::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
