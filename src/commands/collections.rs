@@ -109,6 +109,9 @@ impl RandomElements {
         let mut args = Args::new(args);
         let key = args.next_bytes()?;
         let (mut count, mut with_values) = (None, false);
+        if with.is_none() && args.remaining() > 1 {
+            return Err(CommandError::Syntax);
+        }
         if !args.is_done() {
             count = Some(parse_draws(args.next()?)?);
             with_values = with.is_some_and(|with| args.take_word(with));

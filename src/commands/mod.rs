@@ -20,6 +20,7 @@ mod introspection;
 mod keys;
 mod pubsub;
 mod server;
+mod sets;
 mod strings;
 
 #[cfg(test)]
@@ -42,5 +43,6 @@ pub static FAMILIES: &[&[&Command]] = &[
     keys::COMMANDS,
     pubsub::COMMANDS,
     server::COMMANDS,
+    sets::COMMANDS,
     strings::COMMANDS,
 ];

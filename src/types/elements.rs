@@ -16,6 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::config::EncodingsConfig;
 use crate::engine::{ColumnFamily, Direction, EngineError};
+use crate::keyspace::txn::TxnCursor;
 use crate::keyspace::{CommandError, Entry, Keyspace, Record, TxnError, Type, typed};
 use crate::layout::{Malformed, ObjectId, data, inline, score};
 use crate::limits;
@@ -182,8 +183,16 @@ impl Elements {
         }
     }
 
-    pub fn contains(&self, keyspace: &mut Keyspace<'_>, name: &[u8]) -> Result<bool> {
-        Ok(self.get(keyspace, name)?.is_some())
+    /// As [`Elements::get`], beside a walk.
+    pub fn look_up(&self, keyspace: &Keyspace<'_>, name: &[u8]) -> Result<Option<Bytes>> {
+        match &self.store {
+            Store::Inline(elements, _) => {
+                Ok(elements.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()))
+            }
+            Store::External { object, .. } => {
+                Ok(keyspace.txn().look_up(ColumnFamily::Data, &data::element(*object, name))?)
+            }
+        }
     }
 
     /// To be called before `elements` of it are gone through.
@@ -222,6 +231,25 @@ impl Elements {
             visit(name, value);
             Ok(ControlFlow::Continue(()))
         })
+    }
+
+    /// The elements of any collection in the order of their names' hashes, one by one, so that several collections can be
+    /// gone through side by side.
+    pub(super) fn by_hash<'k>(&'k self, keyspace: &'k Keyspace<'_>) -> Result<ByHash<'k>> {
+        match &self.store {
+            Store::Inline(elements, _) => {
+                let mut sorted: Vec<(u32, &Element)> =
+                    elements.iter().map(|element| (data::hash(&element.0), element)).collect();
+                sorted.sort_unstable_by(|a, b| (a.0, &a.1.0).cmp(&(b.0, &b.1.0)));
+                Ok(ByHash::Inline(sorted.into_iter()))
+            }
+            Store::External { object, len } => {
+                self.check_walk(keyspace, *len)?;
+                let (lower, upper) = object.entries();
+                let cursor = keyspace.txn().scan(ColumnFamily::Data, lower, Some(upper), Direction::Forward)?;
+                Ok(ByHash::External(cursor))
+            }
+        }
     }
 
     fn walk_by_hash(
@@ -344,6 +372,26 @@ impl Elements {
             left = left.saturating_sub(1);
         })?;
         Ok(drawn)
+    }
+}
+
+/// See [`Elements::by_hash`].
+pub(super) enum ByHash<'k> {
+    Inline(std::vec::IntoIter<(u32, &'k Element)>),
+    External(TxnCursor<'k>),
+}
+
+impl ByHash<'_> {
+    /// The next element's hash, name and value.
+    pub fn next(&mut self) -> Result<Option<(u32, Element)>> {
+        match self {
+            ByHash::Inline(elements) => Ok(elements.next().map(|(hash, element)| (hash, element.clone()))),
+            ByHash::External(cursor) => {
+                let Some((key, value)) = cursor.next()? else { return Ok(None) };
+                let (hash, name) = data::parse_element(key).map_err(malformed)?;
+                Ok(Some((hash, (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)))))
+            }
+        }
     }
 }
 

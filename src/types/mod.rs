@@ -8,6 +8,7 @@ pub mod bitmap;
 pub mod elements;
 pub mod hash;
 pub mod hyperloglog;
+pub mod set;
 pub mod string;
 
 use crate::keyspace::{Record, Type};
