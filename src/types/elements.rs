@@ -17,7 +17,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::config::EncodingsConfig;
 use crate::engine::{ColumnFamily, Direction, EngineError};
 use crate::keyspace::txn::TxnCursor;
-use crate::keyspace::{CommandError, Entry, Keyspace, Record, TxnError, Type, typed};
+use crate::keyspace::{CommandError, Entry, EventClass, Keyspace, Record, TxnError, Type, typed};
 use crate::layout::{Malformed, ObjectId, data, inline, score};
 use crate::limits;
 use crate::number;
@@ -582,17 +582,26 @@ impl Editor {
         Ok(())
     }
 
-    /// Stores what was changed. An empty collection is no key.
-    pub fn finish(mut self, keyspace: &mut Keyspace<'_>) -> Result<()> {
-        if !self.changed {
-            return Ok(());
+    /// Stores what was changed, and says that `event` happened, if there is one to tell of. An empty collection is no key.
+    pub fn finish(mut self, keyspace: &mut Keyspace<'_>, event: Option<&'static str>) -> Result<()> {
+        let class = match self.elements.kind {
+            Type::Hash => EventClass::Hash,
+            Type::Set => EventClass::Set,
+            _ => EventClass::SortedSet,
+        };
+        let empty = self.elements.is_empty();
+        if self.changed && !empty {
+            let record = self.elements.record();
+            match self.fresh {
+                true => keyspace.put(&mut self.entry, record)?,
+                false => keyspace.put_keeping_ttl(&mut self.entry, record)?,
+            }
         }
-        if self.elements.is_empty() {
-            keyspace.remove(&mut self.entry)?;
-        } else if self.fresh {
-            keyspace.put(&mut self.entry, self.elements.record())?;
-        } else {
-            keyspace.put_keeping_ttl(&mut self.entry, self.elements.record())?;
+        if let Some(event) = event.filter(|_| !(self.fresh && empty)) {
+            keyspace.notify(class, event, self.entry.user_key());
+        }
+        if self.changed && empty && keyspace.remove(&mut self.entry)? {
+            keyspace.notify(EventClass::Generic, "del", self.entry.user_key());
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ pub fn set(keyspace: &mut Keyspace<'_>, key: &Bytes, pairs: &[(Bytes, Bytes)]) -
     for (field, value) in pairs {
         new += u64::from(hash.set(keyspace, field, value)?.is_none());
     }
-    hash.finish(keyspace)?;
+    hash.finish(keyspace, Some("hset"))?;
     Ok(new)
 }
 
@@ -24,7 +24,7 @@ pub fn set_if_absent(keyspace: &mut Keyspace<'_>, key: &Bytes, field: &Bytes, va
         return Ok(false);
     }
     hash.set(keyspace, field, value)?;
-    hash.finish(keyspace)?;
+    hash.finish(keyspace, Some("hset"))?;
     Ok(true)
 }
 
@@ -35,7 +35,7 @@ pub fn remove(keyspace: &mut Keyspace<'_>, key: &Bytes, fields: &[Bytes]) -> Res
     for field in fields {
         removed += u64::from(hash.remove(keyspace, field)?.is_some());
     }
-    hash.finish(keyspace)?;
+    hash.finish(keyspace, (removed > 0).then_some("hdel"))?;
     Ok(removed)
 }
 
@@ -51,7 +51,7 @@ pub fn increment(keyspace: &mut Keyspace<'_>, key: &Bytes, field: &Bytes, by: i6
     let after = before.checked_add(by).ok_or(CommandError::Overflow)?;
     let text = Bytes::copy_from_slice(itoa::Buffer::new().format(after).as_bytes());
     hash.set(keyspace, field, &text)?;
-    hash.finish(keyspace)?;
+    hash.finish(keyspace, Some("hincrby"))?;
     Ok(after)
 }
 
@@ -67,6 +67,6 @@ pub fn increment_float(keyspace: &mut Keyspace<'_>, key: &Bytes, field: &Bytes, 
     }
     let text = Bytes::from(after.format());
     hash.set(keyspace, field, &text)?;
-    hash.finish(keyspace)?;
+    hash.finish(keyspace, Some("hincrbyfloat"))?;
     Ok(text)
 }

@@ -18,7 +18,7 @@ pub fn add(keyspace: &mut Keyspace<'_>, key: &Bytes, members: &[Bytes]) -> Resul
     for member in members {
         new += u64::from(set.set(keyspace, member, &Bytes::new())?.is_none());
     }
-    set.finish(keyspace)?;
+    set.finish(keyspace, (new > 0).then_some("sadd"))?;
     Ok(new)
 }
 
@@ -29,7 +29,7 @@ pub fn remove(keyspace: &mut Keyspace<'_>, key: &Bytes, members: &[Bytes]) -> Re
     for member in members {
         removed += u64::from(set.remove(keyspace, member)?.is_some());
     }
-    set.finish(keyspace)?;
+    set.finish(keyspace, (removed > 0).then_some("srem"))?;
     Ok(removed)
 }
 
@@ -46,9 +46,9 @@ pub fn move_member(keyspace: &mut Keyspace<'_>, from: &Bytes, to: &Bytes, member
     if source.remove(keyspace, member)?.is_none() {
         return Ok(false);
     }
-    source.finish(keyspace)?;
-    destination.set(keyspace, member, &Bytes::new())?;
-    destination.finish(keyspace)?;
+    source.finish(keyspace, Some("srem"))?;
+    let added = destination.set(keyspace, member, &Bytes::new())?.is_none();
+    destination.finish(keyspace, added.then_some("sadd"))?;
     Ok(true)
 }
 
@@ -60,7 +60,7 @@ pub fn pop(keyspace: &mut Keyspace<'_>, key: &Bytes) -> Result<Option<Bytes>> {
     }
     let (member, _) = set.elements().clone().draw(keyspace)?;
     set.remove(keyspace, &member)?;
-    set.finish(keyspace)?;
+    set.finish(keyspace, Some("spop"))?;
     Ok(Some(member))
 }
 
@@ -74,7 +74,7 @@ pub fn pop_many(keyspace: &mut Keyspace<'_>, key: &Bytes, count: u64) -> Result<
     if count >= elements.len() {
         let all = members(keyspace, &elements)?;
         set.clear();
-        set.finish(keyspace)?;
+        set.finish(keyspace, Some("spop"))?;
         return Ok(all);
     }
     let popped: Vec<Bytes> = elements.draw_distinct(keyspace, count)?.into_iter().map(|(member, _)| member).collect();
@@ -93,7 +93,7 @@ pub fn pop_many(keyspace: &mut Keyspace<'_>, key: &Bytes, count: u64) -> Result<
             set.set_loose(false);
         }
     }
-    set.finish(keyspace)?;
+    set.finish(keyspace, Some("spop"))?;
     Ok(popped)
 }
 
@@ -192,7 +192,12 @@ impl Combination {
         for member in &members {
             set.set(keyspace, member, &Bytes::new())?;
         }
-        set.finish(keyspace)?;
+        let event = match self {
+            Combination::Union => "sunionstore",
+            Combination::Intersection => "sinterstore",
+            Combination::Difference => "sdiffstore",
+        };
+        set.finish(keyspace, Some(event))?;
         Ok(members.len() as u64)
     }
 }
