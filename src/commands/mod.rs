@@ -21,6 +21,7 @@ mod keys;
 mod pubsub;
 mod server;
 mod sets;
+mod sorted_sets;
 mod strings;
 
 #[cfg(test)]
@@ -44,5 +45,6 @@ pub static FAMILIES: &[&[&Command]] = &[
     pubsub::COMMANDS,
     server::COMMANDS,
     sets::COMMANDS,
+    sorted_sets::COMMANDS,
     strings::COMMANDS,
 ];

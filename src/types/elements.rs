@@ -66,11 +66,11 @@ pub(super) fn decode_score(value: &[u8]) -> Result<f64> {
     Ok(f64::from_bits(bits))
 }
 
-fn corrupt() -> CommandError {
+pub(super) fn corrupt() -> CommandError {
     EngineError::Corruption("a collection on disk contradicts itself".into()).into()
 }
 
-fn malformed(error: Malformed) -> CommandError {
+pub(super) fn malformed(error: Malformed) -> CommandError {
     TxnError::from(error).into()
 }
 
@@ -496,8 +496,8 @@ impl Editor {
                     let key = score::key(object, decode_score(before)?, name);
                     keyspace.txn_mut().delete(ColumnFamily::Score, key);
                 }
-                let key = score::key(object, decode_score(value)?, name);
-                keyspace.txn_mut().put(ColumnFamily::Score, key, Bytes::new());
+                let new = decode_score(value)?;
+                keyspace.txn_mut().put(ColumnFamily::Score, score::key(object, new, name), score::value(new));
             }
         }
         self.note_form(name, value);
@@ -573,8 +573,8 @@ impl Editor {
         let len = elements.len() as u64;
         for (name, value) in elements {
             if self.elements.kind == Type::SortedSet {
-                let key = score::key(object, decode_score(&value)?, &name);
-                keyspace.txn_mut().put(ColumnFamily::Score, key, Bytes::new());
+                let new = decode_score(&value)?;
+                keyspace.txn_mut().put(ColumnFamily::Score, score::key(object, new, &name), score::value(new));
             }
             keyspace.txn_mut().put(ColumnFamily::Data, data::element(object, &name), value);
         }

@@ -9,6 +9,7 @@ pub mod elements;
 pub mod hash;
 pub mod hyperloglog;
 pub mod set;
+pub mod sorted_set;
 pub mod string;
 
 use crate::keyspace::{Record, Type};
