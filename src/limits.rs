@@ -91,6 +91,8 @@ pub const COLLECTION_INLINE_ELEMENTS_MAX: usize = 64;
 pub const COPY_ENTRIES: usize = 256;
 /// Elements whose walk a reader of short reads does not begin.
 pub const SHORT_WALK_ELEMENTS: u64 = 1000;
+/// Elements that one command draws with repetitions, however small the collection. Redis goes on until its memory ends.
+pub const DRAWS_MAX: u64 = 1 << 24;
 /// Bytes of a client's name (CLIENT SETNAME): CLIENT LIST repeats the names of all clients in one reply.
 pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
 /// Random elements that PFSELFTEST adds: enough for every encoding, and no more than a fraction of a second.

@@ -55,6 +55,26 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     }
 }
 
+/// Reads a double as C's `strtod` alone does, where Redis takes what that makes of a text: the ends of a range of scores.
+/// So blanks in front are skipped, a NUL is the end, nothing at all is 0, and what is out of range is infinite or 0; but
+/// not NaN.
+pub fn parse_f64_as_strtod(text: &[u8]) -> Option<f64> {
+    let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let text = &text[text.iter().position(|byte| !is_blank(byte)).unwrap_or(text.len())..];
+    match split_sign(text).1 {
+        [b'0', b'x' | b'X', ..] => {
+            let bits = parse_float_of_any_size::<Double>(text)?.0.to_bits();
+            Some(f64::from_bits(u64::try_from(bits).expect("invariant: a double has 64 bits")))
+        }
+        [b'0'..=b'9' | b'.', ..] => std::str::from_utf8(text).ok()?.parse().ok(),
+        _ => parse_infinity(text, f64::INFINITY),
+    }
+}
+
 /// Writes a double as Redis 7.0 does everywhere, in replies and in storage: `%.17g`, with `inf`, `-inf` and `nan`.
 pub fn format_f64(value: f64) -> NumberText {
     if value.is_nan() {
@@ -222,6 +242,12 @@ fn shift_left_in_decimal(significand: u64, mut shift: u32) -> String {
 /// `strtod` on a text that starts, behind its sign, with a digit or a point; refused when not all of it is a number or
 /// the number is out of range.
 fn parse_float<F: Float>(text: &[u8]) -> Option<F> {
+    let (value, vanished) = parse_float_of_any_size::<F>(text)?;
+    (value.is_finite() && !vanished).then_some(value)
+}
+
+/// As [`parse_float`], with what is out of range infinite or 0; and whether a number became 0.
+fn parse_float_of_any_size<F: Float>(text: &[u8]) -> Option<(F, bool)> {
     let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= LONG_DOUBLE_LEN_MAX)?;
     let hexadecimal = text.contains(['x', 'X']);
     let text = match hexadecimal && !text.contains(['p', 'P']) {
@@ -232,7 +258,7 @@ fn parse_float<F: Float>(text: &[u8]) -> Option<F> {
     };
     let parsed = F::from_str_r(&text, Round::NearestTiesToEven).ok()?;
     let vanished = parsed.value.is_zero() && parsed.status != Status::OK;
-    (parsed.value.is_finite() && !vanished).then_some(parsed.value)
+    Some((parsed.value, vanished))
 }
 
 /// `inf` or `infinity` in any case, with or without a sign.
@@ -334,6 +360,32 @@ mod tests {
         }
         assert_eq!(&format_f64(f64::NAN)[..], b"nan");
         assert_eq!(&format_f64(-f64::NAN)[..], b"nan");
+    }
+
+    #[test]
+    fn the_ends_of_score_ranges_are_what_strtod_makes_of_them() {
+        // ZADD z -inf low -5 a 0 b 5 c inf high; ZRANGEBYSCORE z <text> <text>. From redis-server 7.0.15.
+        for (text, expected) in [
+            ("", Some(0.0)),
+            (" 5", Some(5.0)),
+            ("\t\n-5", Some(-5.0)),
+            ("5\0nonsense", Some(5.0)),
+            ("\0", Some(0.0)),
+            ("1e400", Some(f64::INFINITY)),
+            ("-1e400", Some(f64::NEG_INFINITY)),
+            ("1e-400", Some(0.0)),
+            ("0x5", Some(5.0)),
+            ("0x1p5000", Some(f64::INFINITY)),
+            ("+inf", Some(f64::INFINITY)),
+            ("nan", None),
+            ("5 ", None),
+            (" ", None),
+            ("+", None),
+            ("abc", None),
+            ("5e", None),
+        ] {
+            assert_eq!(parse_f64_as_strtod(text.as_bytes()), expected, "{text:?}");
+        }
     }
 
     const NOT_A_FLOAT: &str = "value is not a valid float";

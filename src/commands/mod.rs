@@ -12,12 +12,16 @@ pub mod spec;
 pub mod table;
 
 mod bitmaps;
+mod collections;
 mod connection;
+mod hashes;
 mod hyperloglog;
 mod introspection;
 mod keys;
 mod pubsub;
 mod server;
+mod sets;
+mod sorted_sets;
 mod strings;
 
 #[cfg(test)]
@@ -34,10 +38,13 @@ pub use table::CommandTable;
 pub static FAMILIES: &[&[&Command]] = &[
     bitmaps::COMMANDS,
     connection::COMMANDS,
+    hashes::COMMANDS,
     hyperloglog::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
     pubsub::COMMANDS,
     server::COMMANDS,
+    sets::COMMANDS,
+    sorted_sets::COMMANDS,
     strings::COMMANDS,
 ];

@@ -145,11 +145,7 @@ impl<'v> Keyspace<'v> {
 
     /// A random number, from the seed given (SplitMix64).
     pub fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        split_mix(&mut self.random)
     }
 
     pub fn txn(&self) -> &Txn<'v> {
@@ -409,6 +405,15 @@ impl<'v> Keyspace<'v> {
         }
         Ok(due_keys.len())
     }
+}
+
+/// The next number of SplitMix64.
+pub fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// `record`, if it is of type `kind`.

@@ -101,6 +101,18 @@ impl<'v> Txn<'v> {
         {
             return Err(TxnError::NeedsSnapshot);
         }
+        self.read(cf, key)
+    }
+
+    /// As [`Txn::get`], beside cursors: of a view that stands still.
+    pub fn look_up(&self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, TxnError> {
+        match self.consistency {
+            Consistency::Stable => self.read(cf, key),
+            Consistency::OneRead { .. } => Err(TxnError::NeedsSnapshot),
+        }
+    }
+
+    fn read(&self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, TxnError> {
         match self.overlay[cf as usize].get(key) {
             Some(value) => Ok(value.clone()),
             None => Ok(self.view.get(cf, key, self.tier)?),

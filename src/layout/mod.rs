@@ -17,7 +17,7 @@
 //!           body: a string's bytes; a small collection's elements (`inline`); of a large one, its length and the like
 //! data    : [object u64][hash32][name] -> a field's value | "" | a member's score (f64 bits)
 //!           [object u64][index u64]    -> a list's element
-//! score   : [object u64][ordered score u64][member] -> ""
+//! score   : [object u64][ordered score u64][member] -> "" | "-" if the score is a negative zero
 //! ttl     : [due_ms u64][kind u8][db u16][hash48][user key] -> ""
 //! ```
 

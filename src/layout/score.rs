@@ -16,7 +16,7 @@ fn from_ordered(ordered: u64) -> f64 {
     f64::from_bits(if ordered >> 63 == 1 { ordered & !(1 << 63) } else { !ordered })
 }
 
-/// The key of a member. The score itself, its zero's sign included, is the value of the member's key in `data`.
+/// The key of a member. See [`value`] for what it does not tell of the score.
 pub fn key(object: ObjectId, score: f64, member: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(ObjectId::BYTES + 8 + member.len());
     bytes.put_u64(object.value());
@@ -39,11 +39,17 @@ pub fn position_after(object: ObjectId, score: f64) -> Bytes {
     bytes.freeze()
 }
 
-/// The score (a zero without its sign) and the member in a key.
-pub fn parse(key: &[u8]) -> Result<(f64, &[u8]), Malformed> {
+/// The value under a member's key: the sign that a zero has lost there.
+pub fn value(score: f64) -> Bytes {
+    Bytes::from_static(if score == 0.0 && score.is_sign_negative() { b"-" } else { b"" })
+}
+
+/// The score and the member of an entry.
+pub fn parse<'k>(key: &'k [u8], value: &[u8]) -> Result<(f64, &'k [u8]), Malformed> {
     let rest = key.get(ObjectId::BYTES..).and_then(|rest| rest.split_first_chunk::<8>());
     let (ordered, member) = rest.ok_or_else(|| Malformed::new("score key", key))?;
-    Ok((from_ordered(u64::from_be_bytes(*ordered)), member))
+    let score = from_ordered(u64::from_be_bytes(*ordered));
+    Ok((if value.is_empty() { score } else { -score }, member))
 }
 
 #[cfg(test)]
@@ -67,7 +73,8 @@ mod tests {
         ) {
             let object = ObjectId::from_value(7);
             let (one, other) = (key(object, a, &left), key(object, b, &right));
-            prop_assert_eq!(parse(&one).unwrap(), (a, &left[..]));
+            let (score, member) = parse(&one, &value(a)).unwrap();
+            prop_assert_eq!((score.to_bits(), member), (a.to_bits(), &left[..]));
             let order = a.partial_cmp(&b).unwrap().then_with(|| left.cmp(&right));
             prop_assert_eq!(one.cmp(&other), order);
             prop_assert!(position(object, a) <= one && one < position_after(object, a));

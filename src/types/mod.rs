@@ -5,7 +5,11 @@
 //! [`Keyspace`]: crate::keyspace::Keyspace
 
 pub mod bitmap;
+pub mod elements;
+pub mod hash;
 pub mod hyperloglog;
+pub mod set;
+pub mod sorted_set;
 pub mod string;
 
 use crate::keyspace::{Record, Type};
@@ -15,7 +19,9 @@ pub fn encoding(record: &Record) -> &'static str {
     match record.kind {
         Type::String => string::encoding(record),
         Type::List => "quicklist",
-        Type::Set | Type::Hash => "hashtable",
+        Type::Hash | Type::SortedSet if elements::is_compact(record) => "listpack",
+        Type::Set if elements::is_compact(record) => "intset",
+        Type::Hash | Type::Set => "hashtable",
         Type::SortedSet => "skiplist",
         Type::Stream => "stream",
     }

@@ -5,7 +5,7 @@
 use bulkhead::commands::{Command, Group, table};
 use bulkhead::resp::Value;
 
-use crate::pair::{Call, Pair};
+use crate::pair::{Call, Pair, same_elements};
 
 /// The commands of one group.
 pub struct Family {
@@ -91,6 +91,78 @@ pub const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        group: Group::Hash,
+        weight: 30,
+        favourites: &[("hset", 4), ("hincrby", 2), ("hdel", 2), ("hgetall", 2)],
+        templates: &[
+            "HSET {key} {field} {value}",
+            "HSET {key} {field} {value} {field} {value} {field} {value}",
+            "HSET {key} {many-fields}",
+            "HDEL {key} {many-fields}",
+            "HINCRBY {key} {field} {integer}",
+            "HINCRBYFLOAT {key} {field} {double}",
+            "HRANDFIELD {key} {integer} WITHVALUES",
+            "HSCAN {key} 0 COUNT {count}",
+            "HSCAN {key} 0 MATCH f*",
+            "HGETALL {key}",
+            "OBJECT ENCODING {key}",
+        ],
+    },
+    Family {
+        group: Group::Set,
+        weight: 30,
+        favourites: &[("sadd", 5), ("srem", 2), ("smembers", 2)],
+        templates: &[
+            "SADD {key} {member} {member} {member}",
+            "SADD {key} {many-members}",
+            "SADD {key} {many-integers}",
+            "SREM {key} {many-integers}",
+            "SMOVE {key} {key} {member}",
+            "SINTERCARD 2 {key} {key} LIMIT {integer}",
+            "SINTERSTORE {key} {key} {key}",
+            "SUNIONSTORE {key} {key} {key}",
+            "SDIFFSTORE {key} {key} {key}",
+            "SPOP {key} {integer}",
+            "SRANDMEMBER {key} {integer}",
+            "SSCAN {key} 0 COUNT {count}",
+            "OBJECT ENCODING {key}",
+        ],
+    },
+    Family {
+        group: Group::SortedSet,
+        weight: 45,
+        favourites: &[("zadd", 12), ("zrange", 6), ("zincrby", 2), ("zrangestore", 2)],
+        templates: &[
+            "ZADD {key} {score} {member} {score} {member} {score} {member}",
+            "ZADD {key} {many-scored}",
+            "ZADD {key} 0 m0 0 m1 0 m2 0 m3 0 m4",
+            "ZADD {key} GT CH {score} {member}",
+            "ZADD {key} XX INCR {score} {member}",
+            "ZRANGE {key} {integer} {integer} WITHSCORES",
+            "ZRANGE {key} {integer} {integer} REV",
+            "ZRANGE {key} {score-end} {score-end} BYSCORE LIMIT {integer} {integer}",
+            "ZRANGE {key} {score-end} {score-end} BYSCORE REV WITHSCORES",
+            "ZRANGE {key} {lex-end} {lex-end} BYLEX LIMIT {integer} {integer}",
+            "ZRANGESTORE {key} {key} {integer} {integer}",
+            "ZRANGESTORE {key} {key} {score-end} {score-end} BYSCORE",
+            "ZUNIONSTORE {key} 2 {key} {key} WEIGHTS {double} {double} AGGREGATE MAX",
+            "ZUNION 3 {key} {key} {key} WITHSCORES",
+            "ZINTERSTORE {key} 2 {key} {key} WEIGHTS {double} {double}",
+            "ZINTER 2 {key} {key} AGGREGATE MIN WITHSCORES",
+            "ZDIFFSTORE {key} 2 {key} {key}",
+            "ZDIFF 2 {key} {key} WITHSCORES",
+            "ZINTERCARD 2 {key} {key} LIMIT {integer}",
+            "ZMPOP 2 {key} {key} MIN COUNT {count}",
+            "ZPOPMAX {key} {count}",
+            "ZREMRANGEBYSCORE {key} {score-end} {score-end}",
+            "ZREMRANGEBYRANK {key} {integer} {integer}",
+            "ZRANDMEMBER {key} {integer} WITHSCORES",
+            "ZSCAN {key} 0 COUNT {count}",
+            "SADD {key} {member} {member}",
+            "OBJECT ENCODING {key}",
+        ],
+    },
+    Family {
         group: Group::Connection,
         weight: 12,
         favourites: &[("select", 12)],
@@ -172,6 +244,41 @@ pub const ALLOWED: &[Allowed] = &[
         commands: &["keys"],
         reason: "in no particular order",
         alike: |_, call| sorted(call.ours).is_some_and(|ours| Some(ours) == sorted(call.theirs)),
+    },
+    Allowed {
+        commands: &["hgetall", "hkeys", "hvals"],
+        reason: "in no particular order where the hash is large; a small one is in the order in which it was filled",
+        alike: |pair, call| pair.fields_alike(call),
+    },
+    Allowed {
+        commands: &["smembers", "sinter", "sunion", "sdiff"],
+        reason: "in no particular order",
+        alike: |_, call| same_elements(call),
+    },
+    Allowed {
+        commands: &["hscan", "sscan", "zscan"],
+        reason: "cursors are this server's own: a whole iteration finds the same elements",
+        alike: |pair, call| pair.element_scans_alike(call),
+    },
+    Allowed {
+        commands: &["hrandfield"],
+        reason: "chance decides: as many fields, all of them of the hash",
+        alike: |pair, call| pair.draws_alike(call, &[b"HGETALL"]),
+    },
+    Allowed {
+        commands: &["srandmember"],
+        reason: "chance decides: as many members, all of them of the set",
+        alike: |pair, call| pair.draws_alike(call, &[b"SMEMBERS"]),
+    },
+    Allowed {
+        commands: &["zrandmember"],
+        reason: "chance decides: as many members, all of them of the sorted set",
+        alike: |pair, call| pair.draws_alike(call, &[b"ZRANGE", b"0", b"-1", b"WITHSCORES"]),
+    },
+    Allowed {
+        commands: &["spop"],
+        reason: "chance decides: as many members, and the servers go on with the same ones",
+        alike: |pair, call| pair.pops_alike(call),
     },
     Allowed {
         commands: &["command|list"],

@@ -53,27 +53,35 @@ impl Grammar {
     pub fn sequence(&self, seed: u64) -> Sequence {
         let mut dice = Dice::new(seed);
         let calls = CALLS.start + dice.below(CALLS.len());
+        // Most sequences have a theme, for otherwise keys would mostly hold another type than what is asked for.
+        let theme = dice.percent(75).then(|| dice.below(self.families.len()));
         Sequence {
             resp3: dice.percent(40),
             pipelined: dice.percent(50),
-            calls: (0..calls).map(|_| self.call(&mut dice)).collect(),
+            calls: (0..calls).map(|_| self.call(&mut dice, theme)).collect(),
         }
     }
 
-    fn call(&self, dice: &mut Dice) -> Vec<Bytes> {
+    /// A call, more likely than not of the family numbered `theme`.
+    fn call(&self, dice: &mut Dice, theme: Option<usize>) -> Vec<Bytes> {
         loop {
-            let call = self.any_call(dice);
+            let call = self.any_call(dice, theme);
             let name = name_of(&call);
-            if !is_excluded(&name) && !self.foreign.contains(&name) && !takes_seconds(&call) {
+            let is_wanted = !is_excluded(&name) && !self.foreign.contains(&name);
+            if is_wanted && !takes_seconds(&call) && !draws_without_end(&call) {
                 return call;
             }
         }
     }
 
-    fn any_call(&self, dice: &mut Dice) -> Vec<Bytes> {
+    fn any_call(&self, dice: &mut Dice, theme: Option<usize>) -> Vec<Bytes> {
         // Odd values come together: one in a call usually decides the reply.
         let odd = if dice.percent(30) { 35 } else { 2 };
-        let (family, members) = dice.pick_weighted(&self.families, |(family, _)| family.weight);
+        let theme = theme.filter(|_| dice.percent(65)).map(|theme| &self.families[theme]);
+        let (family, members) = match theme {
+            Some(theme) => theme,
+            None => dice.pick_weighted(&self.families, |(family, _)| family.weight),
+        };
         let mut args = if !family.templates.is_empty() && dice.percent(30) {
             let template = dice.pick(family.templates);
             self.fill(dice, template, odd)
@@ -96,7 +104,11 @@ impl Grammar {
         let mut args = Vec::new();
         for word in template.split(' ') {
             match word.strip_prefix('{').and_then(|word| word.strip_suffix('}')) {
-                Some("call") => args.extend(self.call(dice)),
+                Some("call") => args.extend(self.call(dice, None)),
+                Some(name) if name.starts_with("many-") => {
+                    let many = values::many(dice, name);
+                    args.extend(many.unwrap_or_else(|| panic!("no values are called {name}")));
+                }
                 Some(name) => {
                     let is_odd = dice.percent(odd);
                     args.push(values::placeholder(dice, name, is_odd));
@@ -199,6 +211,12 @@ pub fn takes_seconds(call: &[Bytes]) -> bool {
     let after_ex = call.windows(2).filter(|pair| pair[0].eq_ignore_ascii_case(b"EX")).map(|pair| &pair[1]);
     let by_name = call.get(2).filter(|_| name == "expire" || name == "setex");
     after_ex.chain(by_name).any(|seconds| matches!(&seconds[..], [b'1'..=b'9']))
+}
+
+/// Whether elements would be drawn, with repetitions, until memory ends: Redis does.
+pub fn draws_without_end(call: &[Bytes]) -> bool {
+    let draws = ["hrandfield", "srandmember", "zrandmember"].contains(&name_of(call).as_str());
+    draws && call.iter().skip(2).any(|arg| arg.starts_with(b"-") && arg.len() > 4)
 }
 
 /// Whether `args` call a container or a command, and which: as COMMAND names it.

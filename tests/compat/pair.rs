@@ -228,6 +228,7 @@ impl Pair {
             },
         ))?;
         let kinds = self.compare_all(&of_each(|key| format!("TYPE {key}"), same))?;
+        self.compare_all(&of_each(|key| format!("OBJECT ENCODING {key}"), same))?;
         let readers = keys.iter().zip(kinds).map(|((db, key), kind)| {
             let reader = READERS.iter().find(|(name, _)| *name == kind.to_string());
             let (_, reader) = reader.unwrap_or_else(|| panic!("no READERS row says how to read a {kind}"));
@@ -262,12 +263,21 @@ impl Pair {
 
     /// Whether whole iterations with the options of `call` find the same keys.
     pub fn scans_alike(&mut self, call: &Call<'_>) -> bool {
+        self.iterations_alike(call, 1)
+    }
+
+    /// As [`Pair::scans_alike`], for HSCAN and its like, which have a key in front of the cursor.
+    pub fn element_scans_alike(&mut self, call: &Call<'_>) -> bool {
+        self.iterations_alike(call, 2)
+    }
+
+    fn iterations_alike(&mut self, call: &Call<'_>, cursor_at: usize) -> bool {
         let first = |value: &Value| match value {
             Value::Array(parts) if parts.len() == 2 => Some((parts[0].clone(), sorted(&parts[1])?)),
             _ => None,
         };
         let (Some(ours), Some(theirs)) = (first(call.ours), first(call.theirs)) else { return false };
-        if call.args[1] != Bytes::from_static(b"0") {
+        if call.args[cursor_at] != Bytes::from_static(b"0") {
             // A cursor that neither server gave out: that both take it is all there is to compare.
             return true;
         }
@@ -280,7 +290,7 @@ impl Pair {
                     break;
                 }
                 let mut again = call.args.to_vec();
-                again[1] = position;
+                again[cursor_at] = position;
                 let page = self.clients[side].call(&again);
                 let Some((next, keys)) = first(&page) else { return false };
                 found[side].extend(keys);
@@ -298,6 +308,73 @@ impl Pair {
         })
     }
 
+    /// Whether the elements are the same, in an order that may differ: of a hash only if it is large, or one that Redis
+    /// keeps in a hash table.
+    pub fn fields_alike(&mut self, call: &Call<'_>) -> bool {
+        let (Some(ours), Some(theirs)) = (elements(call.ours), elements(call.theirs)) else { return false };
+        let is_small = ours.len() <= 32;
+        let encoding = self.clients[1].call(&[&b"OBJECT"[..], b"ENCODING", &call.args[1]]);
+        let in_order = is_small && encoding == Value::Bulk(Bytes::from_static(b"listpack"));
+        !in_order && multiset(ours) == multiset(theirs)
+    }
+
+    /// Whether as many elements were drawn by each server, all of them elements of the collection that it has; the reader
+    /// is a command that gives them all.
+    pub fn draws_alike(&mut self, call: &Call<'_>, reader: &[&[u8]]) -> bool {
+        let drawn = [call.ours, call.theirs].map(drawn_elements);
+        let [Some(ours), Some(theirs)] = &drawn else { return false };
+        if ours.len() != theirs.len() {
+            return false;
+        }
+        let repeats = call.args.get(2).is_some_and(|count| count.starts_with(b"-"));
+        drawn.iter().flatten().zip(&mut self.clients).all(|(drawn, client)| {
+            let mut words = vec![reader[0], &call.args[1][..]];
+            words.extend(&reader[1..]);
+            let all = elements(&client.call(&words)).unwrap_or_default();
+            let distinct: BTreeSet<&String> = drawn.iter().collect();
+            let with_values = call.args.len() > 3;
+            drawn.iter().all(|text| all.contains(text)) && (repeats || with_values || distinct.len() == drawn.len())
+        })
+    }
+
+    /// Whether both servers popped as many members of a set; then ours is made to hold what is left on the other, for
+    /// chance chose differently.
+    pub fn pops_alike(&mut self, call: &Call<'_>) -> bool {
+        let [ours, theirs] = [call.ours, call.theirs].map(|reply| match reply {
+            Value::Bulk(member) => Some(vec![member.clone()]),
+            Value::Array(members) | Value::Set(members) => members.iter().map(bulk).collect(),
+            _ => None,
+        });
+        let (Some(ours), Some(theirs)) = (ours, theirs) else { return false };
+        if ours.len() != theirs.len() {
+            return false;
+        }
+        let key = &call.args[1][..];
+        let call_with = |client: &mut Client, name: &'static [u8], members: &[Bytes]| {
+            let mut words = vec![name, key];
+            words.extend(members.iter().map(|member| &member[..]));
+            client.call(&words)
+        };
+        let [ours_client, theirs_client] = &mut self.clients;
+        let all_added = call_with(ours_client, b"SADD", &ours) == Value::Integer(ours.len() as i64);
+        let all_removed = call_with(ours_client, b"SREM", &theirs) == Value::Integer(theirs.len() as i64);
+        let encoding = [&b"OBJECT"[..], b"ENCODING", key];
+        if ours_client.call(&encoding) != theirs_client.call(&encoding) {
+            // Whether only integers are left was chance as well.
+            if theirs_client.call(&encoding) == Value::Bulk(Bytes::from_static(b"intset")) {
+                let ttl = ours_client.call(&[b"PEXPIRETIME", key]);
+                ours_client.call(&[b"SUNIONSTORE", key, key]);
+                if let Value::Integer(due @ 1..) = ttl {
+                    ours_client.call(&[b"PEXPIREAT", key, due.to_string().as_bytes()]);
+                }
+            } else {
+                ours_client.call(&[b"SADD", key, b"no integer"]);
+                ours_client.call(&[b"SREM", key, b"no integer"]);
+            }
+        }
+        all_added && all_removed
+    }
+
     /// Whether the same number of keys is left when all expired ones are gone.
     pub fn sizes_alike(&mut self, call: &Call<'_>) -> bool {
         self.ask(&self.touch_all());
@@ -306,11 +383,64 @@ impl Pair {
     }
 }
 
+fn bulk(value: &Value) -> Option<Bytes> {
+    match value {
+        Value::Bulk(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// What was drawn: one element or several.
+fn drawn_elements(reply: &Value) -> Option<Vec<String>> {
+    match reply {
+        Value::Bulk(_) => Some(vec![reply.to_string()]),
+        several => elements(several),
+    }
+}
+
+/// The texts of all elements of an aggregate, those of aggregates in it included.
+pub fn elements(value: &Value) -> Option<Vec<String>> {
+    fn flatten(value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::Array(values) | Value::Set(values) => values.iter().for_each(|value| flatten(value, into)),
+            Value::Map(pairs) => pairs.iter().for_each(|(key, value)| {
+                flatten(key, into);
+                flatten(value, into);
+            }),
+            // A score, whatever the protocol makes of it.
+            Value::Double(_) => into.push(format!("\"{}\"", value.to_string().trim_start_matches("(double) "))),
+            other => into.push(other.to_string()),
+        }
+    }
+    let mut texts = Vec::new();
+    match value {
+        Value::Array(_) | Value::Set(_) | Value::Map(_) => flatten(value, &mut texts),
+        _ => return None,
+    }
+    Some(texts)
+}
+
+fn multiset(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
+}
+
+/// Whether the elements of two sets are the same.
+pub fn same_elements(call: &Call<'_>) -> bool {
+    let [ours, theirs] = [call.ours, call.theirs].map(|reply| elements(reply).map(multiset));
+    ours.is_some() && ours == theirs
+}
+
 /// Whether two replies that are not the same may pass.
 type Alike = fn(&Value, &Value) -> bool;
 
 /// How to read the whole of a value, by its type.
-const READERS: &[(&str, &str)] = &[("string", "GET {key}")];
+const READERS: &[(&str, &str)] = &[
+    ("string", "GET {key}"),
+    ("hash", "HGETALL {key}"),
+    ("set", "SMEMBERS {key}"),
+    ("zset", "ZRANGE {key} 0 -1 WITHSCORES"),
+];
 
 /// Whether nothing else may be sent before the reply to `call` has been looked at.
 fn must_wait_after(call: &[Bytes]) -> bool {

@@ -173,6 +173,35 @@ const FIELD_VALUES: &[&[u8]] = &[
     b"-9223372036854775808",
 ];
 
+/// Fields of hashes: few, so that they meet.
+const NAMES: &[&[u8]] = &[b"f0", b"f1", b"f2", b"f3", b"1", b"-7"];
+/// Members of sets and sorted sets: integers, and what only looks like one.
+const MEMBERS: &[&[u8]] = &[b"m0", b"m1", b"m2", b"0", b"1", b"2", b"10", b"-5", b"7", b"100"];
+const ODD_MEMBERS: &[&[u8]] = &[
+    b"",
+    b"007",
+    b"-0",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"\x00\xff\r\n",
+    // The longest member of a listpack, and one byte more.
+    b"4444444444444444444444444444444444444444444444444444444444444444",
+    b"44444444444444444444444444444444444444444444444444444444444444445",
+];
+/// Few scores, so that many members have the same.
+const SCORES: &[&[u8]] = &[b"0", b"1", b"1", b"2", b"-1", b"2.5", b"0.1", b"-0", b"inf", b"-inf", b"10"];
+const SCORE_ENDS: &[&[u8]] = &[b"0", b"1", b"2", b"(1", b"(2", b"-inf", b"+inf", b"inf", b"-1", b"(-1", b"10", b"(0"];
+const ODD_SCORE_ENDS: &[&[u8]] = &[
+    b"", b"(", b"((1", b"nan", b"(nan", b" 1", b"1 ", b"1e400", b"(1e400", b"1e-400", b"0x1", b"abc", b"[1", b"1\x00x",
+    b"-", b"+", b"-0", b"(-0",
+];
+const LEX_ENDS: &[&[u8]] = &[b"-", b"+", b"[m0", b"(m0", b"[m2", b"(m2", b"[1", b"(10", b"[", b"(", b"-", b"+"];
+const ODD_LEX_ENDS: &[&[u8]] = &[b"", b"m0", b"-1", b"+x", b"-\x00x", b"+\x00x", b"[\x00", b"(\xff", b"0", b"1"];
+/// Ends of ZRANGE's ranges: they are positions, scores or members, as its options say.
+const RANGE_ENDS: &[&[u8]] =
+    &[b"0", b"-1", b"1", b"2", b"0", b"-1", b"-3", b"(1", b"-inf", b"+inf", b"-", b"+", b"[m1"];
+
 const COUNTS: &[&[u8]] = &[b"1", b"2", b"10", b"1000"];
 const TYPES: &[&[u8]] = &[b"string", b"list", b"hash", b"set", b"zset", b"stream", b"STRING", b"nosuch"];
 
@@ -189,6 +218,12 @@ pub fn value(dice: &mut Dice, name: &str, kind: ArgumentKind, odd: bool) -> Byte
         ("count", _) => (COUNTS, ODD_INTEGERS),
         ("protover", _) => (&[b"2", b"3"], ODD_INTEGERS),
         ("type", _) => (TYPES, STRINGS),
+        ("field", _) => (NAMES, STRINGS),
+        ("member", _) => (MEMBERS, ODD_MEMBERS),
+        ("score", _) => (SCORES, ODD_DOUBLES),
+        ("min" | "max", ArgumentKind::Double) | ("score-end", _) => (SCORE_ENDS, ODD_SCORE_ENDS),
+        ("min" | "max", ArgumentKind::String) | ("lex-end", _) => (LEX_ENDS, ODD_LEX_ENDS),
+        ("start" | "stop", ArgumentKind::String) | ("range-end", _) => (RANGE_ENDS, ODD_INTEGERS),
         ("bit", _) => (&[b"0", b"1"], ODD_INTEGERS),
         ("bit-offset", _) => (BIT_OFFSETS, ODD_BIT_OFFSETS),
         ("field-offset", _) => (FIELD_OFFSETS, ODD_BIT_OFFSETS),
@@ -214,6 +249,22 @@ pub fn placeholder(dice: &mut Dice, name: &str, odd: bool) -> Bytes {
         _ => ArgumentKind::String,
     };
     value(dice, name, kind, odd)
+}
+
+/// Many arguments that `{name}` of a template stands for: so many that a collection made of them no longer fits into its
+/// record, and often is not in its compact form either.
+pub fn many(dice: &mut Dice, name: &str) -> Option<Vec<Bytes>> {
+    let write: fn(usize, usize) -> Vec<String> = match name {
+        "many-fields" => |at, _| vec![format!("f{at}"), format!("v{at}")],
+        "many-members" => |at, _| vec![format!("m{at}")],
+        "many-integers" => |at, _| vec![at.to_string()],
+        "many-scored" => |at, variety| vec![(at % variety).to_string(), format!("m{at}")],
+        "many-places" => |at, _| vec![format!("{}", 13 + at % 5), format!("{}.{at}", 38), format!("m{at}")],
+        _ => return None,
+    };
+    let count = dice.pick(&[20, 65, 70, 129, 140, 520]);
+    let variety = dice.pick(&[1, 3, 1000]);
+    Some((0..count).flat_map(|at| write(at, variety)).map(Bytes::from).collect())
 }
 
 /// Any word at all: another argument's value, or something of another command's grammar.

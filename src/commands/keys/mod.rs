@@ -3,7 +3,7 @@
 mod databases;
 pub(super) mod expiry;
 mod object;
-mod scan;
+pub(in crate::commands) mod scan;
 mod transfer;
 
 use bytes::Bytes;

@@ -135,7 +135,7 @@ impl Operation for Scan {
 }
 
 /// Reads a cursor as C's `strtoul` does, to which nothing is 0, -1 is the largest number, and a NUL the end.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
+pub(in crate::commands) fn parse_cursor(text: &[u8]) -> Option<u64> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -152,7 +152,7 @@ fn parse_cursor(text: &[u8]) -> Option<u64> {
 }
 
 /// A pattern, or `None` for the one that matches everything, the empty key included.
-fn parse_pattern(pattern: Bytes) -> Option<Bytes> {
+pub(in crate::commands) fn parse_pattern(pattern: Bytes) -> Option<Bytes> {
     (pattern != "*").then_some(pattern)
 }
 

@@ -1,0 +1,647 @@
+//! What hashes, sets and sorted sets have in common: elements that have a name, each with a value (a field's value,
+//! nothing, a score).
+//!
+//! A small collection lies within its key's record, in the order in which clients see it: a hash's fields as they were
+//! added, a sorted set's members by score. Once it has grown too large for that, each element is an entry of its own
+//! under an object id, for good; then the order is that of the names' hashes, and a sorted set has a second index, by
+//! score.
+//!
+//! It must never read all of a large collection for the sake of a few elements.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::config::EncodingsConfig;
+use crate::engine::{ColumnFamily, Direction, EngineError};
+use crate::keyspace::txn::TxnCursor;
+use crate::keyspace::{CommandError, Entry, EventClass, Keyspace, Record, TxnError, Type, typed};
+use crate::layout::{Malformed, ObjectId, data, inline, score};
+use crate::limits;
+use crate::number;
+
+pub(super) type Result<T> = std::result::Result<T, CommandError>;
+
+/// Variant: Redis keeps it in its compact form (`listpack`, `intset`).
+const COMPACT: u8 = 0;
+/// Variant: Redis keeps it in the form that any size fits into, and goes on to even if it shrinks.
+const LOOSE: u8 = 1;
+
+/// Whether Redis keeps the collection in its compact form: what OBJECT ENCODING tells.
+pub fn is_compact(record: &Record) -> bool {
+    record.variant == COMPACT
+}
+
+/// A collection as its record tells of it. To change it, see [`Editor`].
+#[derive(Clone, Debug)]
+pub struct Elements {
+    kind: Type,
+    /// See [`LOOSE`].
+    loose: bool,
+    store: Store,
+}
+
+#[derive(Clone, Debug)]
+enum Store {
+    /// Names and values, in the order that clients see; the body's bytes.
+    Inline(Vec<(Bytes, Bytes)>, usize),
+    External {
+        object: ObjectId,
+        len: u64,
+    },
+}
+
+/// An element and its value.
+pub type Element = (Bytes, Bytes);
+
+/// The value of a sorted set's member.
+pub(super) fn encode_score(score: f64) -> Bytes {
+    Bytes::copy_from_slice(&score.to_bits().to_be_bytes())
+}
+
+pub(super) fn decode_score(value: &[u8]) -> Result<f64> {
+    let bits = value.try_into().map(u64::from_be_bytes).map_err(|_| corrupt())?;
+    Ok(f64::from_bits(bits))
+}
+
+pub(super) fn corrupt() -> CommandError {
+    EngineError::Corruption("a collection on disk contradicts itself".into()).into()
+}
+
+pub(super) fn malformed(error: Malformed) -> CommandError {
+    TxnError::from(error).into()
+}
+
+impl Elements {
+    /// No elements yet.
+    fn empty(kind: Type) -> Elements {
+        Elements { kind, loose: false, store: Store::Inline(Vec::new(), 0) }
+    }
+
+    /// The collection of a record.
+    pub fn of(record: &Record) -> Result<Elements> {
+        let store = match record.object {
+            Some(object) => {
+                let mut body = &record.body[..];
+                let len = if body.len() == 8 { body.get_u64() } else { return Err(corrupt()) };
+                Store::External { object, len }
+            }
+            None => {
+                let mut parts = inline::Parts::of(&record.body);
+                let mut elements = Vec::new();
+                while let Some(name) = parts.next_bytes().map_err(malformed)? {
+                    let value = match record.kind {
+                        Type::Set => Bytes::new(),
+                        _ => parts.next_bytes().map_err(malformed)?.ok_or_else(corrupt)?,
+                    };
+                    elements.push((name, value));
+                }
+                Store::Inline(elements, record.body.len())
+            }
+        };
+        Ok(Elements { kind: record.kind, loose: record.variant == LOOSE, store })
+    }
+
+    /// Looks a collection up for reading.
+    pub fn read(keyspace: &mut Keyspace<'_>, key: &[u8], kind: Type) -> Result<Option<Elements>> {
+        keyspace.get_typed(key, kind)?.map(|record| Elements::of(&record)).transpose()
+    }
+
+    /// As [`Elements::read`], without counting a hit or a miss.
+    pub fn peek(keyspace: &mut Keyspace<'_>, key: &[u8], kind: Type) -> Result<Option<Elements>> {
+        typed(keyspace.peek(key)?, kind)?.map(|record| Elements::of(&record)).transpose()
+    }
+
+    /// The record that holds or leads to the elements; it does not expire.
+    fn record(&self) -> Record {
+        let variant = if self.loose { LOOSE } else { COMPACT };
+        match &self.store {
+            Store::Inline(elements, size) => {
+                let mut body = BytesMut::with_capacity(*size);
+                for (name, value) in elements {
+                    inline::push(&mut body, name);
+                    if self.kind != Type::Set {
+                        inline::push(&mut body, value);
+                    }
+                }
+                Record { variant, ..Record::new(self.kind, body.freeze()) }
+            }
+            Store::External { object, len } => {
+                let body = Bytes::copy_from_slice(&len.to_be_bytes());
+                Record { variant, object: Some(*object), ..Record::new(self.kind, body) }
+            }
+        }
+    }
+
+    pub fn kind(&self) -> Type {
+        self.kind
+    }
+
+    pub fn len(&self) -> u64 {
+        match &self.store {
+            Store::Inline(elements, _) => elements.len() as u64,
+            Store::External { len, .. } => *len,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// See [`is_compact`].
+    pub fn is_compact(&self) -> bool {
+        !self.loose
+    }
+
+    /// The elements of a collection that lies within its record, in order.
+    pub fn inline(&self) -> Option<&[Element]> {
+        match &self.store {
+            Store::Inline(elements, _) => Some(elements),
+            Store::External { .. } => None,
+        }
+    }
+
+    /// Of a large collection.
+    pub(super) fn object(&self) -> Option<ObjectId> {
+        match &self.store {
+            Store::Inline(..) => None,
+            Store::External { object, .. } => Some(*object),
+        }
+    }
+
+    /// The value of the element called `name`.
+    pub fn get(&self, keyspace: &mut Keyspace<'_>, name: &[u8]) -> Result<Option<Bytes>> {
+        match &self.store {
+            Store::Inline(elements, _) => {
+                Ok(elements.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()))
+            }
+            Store::External { object, .. } => {
+                Ok(keyspace.txn_mut().get(ColumnFamily::Data, &data::element(*object, name))?)
+            }
+        }
+    }
+
+    /// As [`Elements::get`], beside a walk.
+    pub fn look_up(&self, keyspace: &Keyspace<'_>, name: &[u8]) -> Result<Option<Bytes>> {
+        match &self.store {
+            Store::Inline(elements, _) => {
+                Ok(elements.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone()))
+            }
+            Store::External { object, .. } => {
+                Ok(keyspace.txn().look_up(ColumnFamily::Data, &data::element(*object, name))?)
+            }
+        }
+    }
+
+    /// To be called before `elements` of it are gone through.
+    pub(super) fn check_walk(&self, keyspace: &Keyspace<'_>, elements: u64) -> Result<()> {
+        if self.object().is_some() && elements > limits::SHORT_WALK_ELEMENTS {
+            keyspace.txn().check_may_take_long()?;
+        }
+        Ok(())
+    }
+
+    /// Visits the elements, until `visit` breaks: a small collection's in order, a large one's by hash.
+    pub fn walk(
+        &self,
+        keyspace: &Keyspace<'_>,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        match &self.store {
+            Store::Inline(elements, _) => {
+                for (name, value) in elements {
+                    if visit(name, value)?.is_break() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Store::External { object, len } => {
+                self.check_walk(keyspace, *len)?;
+                self.walk_by_hash(keyspace, *object, 0, |_, name, value| visit(name, value))
+            }
+        }
+    }
+
+    /// Visits every element.
+    pub fn for_each(&self, keyspace: &Keyspace<'_>, mut visit: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        self.walk(keyspace, |name, value| {
+            visit(name, value);
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// The elements of any collection in the order of their names' hashes, one by one, so that several collections can be
+    /// gone through side by side.
+    pub(super) fn by_hash<'k>(&'k self, keyspace: &'k Keyspace<'_>) -> Result<ByHash<'k>> {
+        match &self.store {
+            Store::Inline(elements, _) => {
+                let mut sorted: Vec<(u32, &Element)> =
+                    elements.iter().map(|element| (data::hash(&element.0), element)).collect();
+                sorted.sort_unstable_by(|a, b| (a.0, &a.1.0).cmp(&(b.0, &b.1.0)));
+                Ok(ByHash::Inline(sorted.into_iter()))
+            }
+            Store::External { object, len } => {
+                self.check_walk(keyspace, *len)?;
+                let (lower, upper) = object.entries();
+                let cursor = keyspace.txn().scan(ColumnFamily::Data, lower, Some(upper), Direction::Forward)?;
+                Ok(ByHash::External(cursor))
+            }
+        }
+    }
+
+    fn walk_by_hash(
+        &self,
+        keyspace: &Keyspace<'_>,
+        object: ObjectId,
+        from: u32,
+        mut visit: impl FnMut(u32, &[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let (_, upper) = object.entries();
+        let lower = data::position(object, from);
+        let mut cursor = keyspace.txn().scan(ColumnFamily::Data, lower, Some(upper), Direction::Forward)?;
+        while let Some((key, value)) = cursor.next()? {
+            let (hash, name) = data::parse_element(key).map_err(malformed)?;
+            if visit(hash, name, value)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One call's worth of HSCAN and its like: `count` elements or a few more from `cursor` on, and the cursor to go on
+    /// with, 0 at the end. A cursor is a position in the order of hashes, so an element that is there throughout is
+    /// given exactly once. A small collection is given at once.
+    pub fn page(&self, keyspace: &Keyspace<'_>, cursor: u64, count: u64) -> Result<(Vec<Element>, u64)> {
+        let object = match &self.store {
+            Store::Inline(elements, _) => return Ok((elements.clone(), 0)),
+            Store::External { object, .. } => *object,
+        };
+        let Ok(from) = u32::try_from(cursor) else { return Ok((Vec::new(), 0)) };
+        self.check_walk(keyspace, count.min(self.len()))?;
+        let (mut found, mut last, mut next) = (Vec::new(), None, 0);
+        self.walk_by_hash(keyspace, object, from, |hash, name, value| {
+            if found.len() as u64 >= count && last != Some(hash) {
+                next = u64::from(hash);
+                return Ok(ControlFlow::Break(()));
+            }
+            last = Some(hash);
+            found.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok((found, next))
+    }
+
+    // ---- Chance ------------------------------------------------------------------------------------------------------
+
+    /// Draws an element, each as likely as any other.
+    pub fn draw(&self, keyspace: &mut Keyspace<'_>) -> Result<Element> {
+        match &self.store {
+            Store::Inline(elements, _) => {
+                let at = random_below(keyspace, elements.len() as u64);
+                elements.get(at as usize).cloned().ok_or_else(corrupt)
+            }
+            Store::External { object, len } => self.draw_external(keyspace, *object, *len),
+        }
+    }
+
+    /// The hashes are cut into buckets of equal width that hold some elements each. A bucket is drawn, and accepted the
+    /// likelier the more it holds, which makes all elements equally likely, whatever gaps lie between their hashes.
+    fn draw_external(&self, keyspace: &mut Keyspace<'_>, object: ObjectId, len: u64) -> Result<Element> {
+        const USUAL: u64 = 16;
+        /// Of a billion buckets, not one holds more: an element of such a one would be drawn a little more rarely.
+        const MOST: u64 = 64;
+        const HASHES: u64 = 1 << 32;
+        let width = (HASHES / len.max(1)).saturating_mul(USUAL).clamp(1, HASHES);
+        loop {
+            let from = random_below(keyspace, HASHES.div_ceil(width)) * width;
+            let mut bucket = Vec::new();
+            self.walk_by_hash(keyspace, object, from as u32, |hash, name, value| {
+                if u64::from(hash) - from >= width {
+                    return Ok(ControlFlow::Break(()));
+                }
+                bucket.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
+                Ok(ControlFlow::Continue(()))
+            })?;
+            // One bucket holds everything, and then it is accepted as it is.
+            let slots = if width == HASHES { bucket.len() as u64 } else { MOST.max(bucket.len() as u64) };
+            if slots == 0 {
+                return Err(corrupt());
+            }
+            let at = random_below(keyspace, slots);
+            if let Some(element) = bucket.into_iter().nth(at as usize) {
+                return Ok(element);
+            }
+        }
+    }
+
+    /// To be called before `count` elements are drawn one by one.
+    pub fn check_draws(&self, keyspace: &Keyspace<'_>, count: u64) -> Result<()> {
+        // Each looks at some tens of elements.
+        self.check_walk(keyspace, count.saturating_mul(16))
+    }
+
+    /// Draws `count` different elements, or all if there are no more; each choice of them is as likely as any other.
+    pub fn draw_distinct(&self, keyspace: &mut Keyspace<'_>, count: u64) -> Result<Vec<Element>> {
+        let len = self.len();
+        let count = count.min(len);
+        self.check_walk(keyspace, count)?;
+        // Of a large collection a few are drawn until they are different; otherwise it is gone through once, each element
+        // taken with the chance that is left to it.
+        if self.object().is_some() && count.saturating_mul(8) < len {
+            let mut names = BTreeSet::new();
+            let mut drawn = Vec::new();
+            while (drawn.len() as u64) < count {
+                let element = self.draw(keyspace)?;
+                if names.insert(element.0.clone()) {
+                    drawn.push(element);
+                }
+            }
+            return Ok(drawn);
+        }
+        self.check_walk(keyspace, len)?;
+        let (mut drawn, mut left) = (Vec::new(), len);
+        // The walk borrows the keyspace, so it draws from a generator of its own.
+        let mut random = SplitMix(keyspace.random());
+        self.for_each(keyspace, |name, value| {
+            if random.below(left.max(1)) < count - drawn.len() as u64 {
+                drawn.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
+            }
+            left = left.saturating_sub(1);
+        })?;
+        Ok(drawn)
+    }
+}
+
+/// See [`Elements::by_hash`].
+pub(super) enum ByHash<'k> {
+    Inline(std::vec::IntoIter<(u32, &'k Element)>),
+    External(TxnCursor<'k>),
+}
+
+impl ByHash<'_> {
+    /// The next element's hash, name and value.
+    pub fn next(&mut self) -> Result<Option<(u32, Element)>> {
+        match self {
+            ByHash::Inline(elements) => Ok(elements.next().map(|(hash, element)| (hash, element.clone()))),
+            ByHash::External(cursor) => {
+                let Some((key, value)) = cursor.next()? else { return Ok(None) };
+                let (hash, name) = data::parse_element(key).map_err(malformed)?;
+                Ok(Some((hash, (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)))))
+            }
+        }
+    }
+}
+
+/// A random number below `end`, which is not 0.
+pub(super) fn random_below(keyspace: &mut Keyspace<'_>, end: u64) -> u64 {
+    scale(keyspace.random(), end)
+}
+
+fn scale(random: u64, end: u64) -> u64 {
+    ((u128::from(random) * u128::from(end)) >> 64) as u64
+}
+
+/// The generator of [`Keyspace::random`].
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn below(&mut self, end: u64) -> u64 {
+        scale(crate::keyspace::split_mix(&mut self.0), end)
+    }
+}
+
+/// The order of a sorted set: by score, and by member where scores are equal.
+pub(super) fn by_score(a: (f64, &[u8]), b: (f64, &[u8])) -> Ordering {
+    // Scores are never NaN.
+    a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(b.1))
+}
+
+/// A collection that is being changed: looked up, changed element by element, and stored with [`Editor::finish`].
+#[derive(Debug)]
+pub struct Editor {
+    entry: Entry,
+    elements: Elements,
+    encodings: EncodingsConfig,
+    changed: bool,
+    /// It takes the place of whatever was there, and does not expire.
+    fresh: bool,
+}
+
+impl Editor {
+    /// Looks a collection up, to change it; it may be empty.
+    pub fn open(keyspace: &mut Keyspace<'_>, key: &Bytes, kind: Type) -> Result<Editor> {
+        let entry = keyspace.entry_typed(key, kind)?;
+        Editor::new(keyspace, entry, kind)
+    }
+
+    /// As [`Editor::open`], for commands that also reply what they found: counts a hit or a miss.
+    pub fn open_read(keyspace: &mut Keyspace<'_>, key: &Bytes, kind: Type) -> Result<Editor> {
+        let entry = keyspace.read_entry_typed(key, kind)?;
+        Editor::new(keyspace, entry, kind)
+    }
+
+    fn new(keyspace: &Keyspace<'_>, entry: Entry, kind: Type) -> Result<Editor> {
+        let elements = match entry.record() {
+            Some(record) => Elements::of(record)?,
+            None => Elements::empty(kind),
+        };
+        Ok(Editor { entry, elements, encodings: keyspace.encodings().clone(), changed: false, fresh: false })
+    }
+
+    /// An empty collection that is to take the place of whatever is at `key`.
+    pub fn replace(keyspace: &mut Keyspace<'_>, key: &Bytes, kind: Type) -> Result<Editor> {
+        let entry = keyspace.entry(key)?;
+        let encodings = keyspace.encodings().clone();
+        Ok(Editor { entry, elements: Elements::empty(kind), encodings, changed: true, fresh: true })
+    }
+
+    /// Whether the collection was there.
+    pub fn exists(&self) -> bool {
+        self.entry.exists()
+    }
+
+    pub fn elements(&self) -> &Elements {
+        &self.elements
+    }
+
+    pub fn get(&self, keyspace: &mut Keyspace<'_>, name: &[u8]) -> Result<Option<Bytes>> {
+        self.elements.get(keyspace, name)
+    }
+
+    /// Gives the element called `name` a value. Returns the one it had; `None`: it is new.
+    pub fn set(&mut self, keyspace: &mut Keyspace<'_>, name: &Bytes, value: &Bytes) -> Result<Option<Bytes>> {
+        if let Store::Inline(elements, size) = &mut self.elements.store {
+            let before = set_inline(self.elements.kind, elements, size, name, value)?;
+            if *size > limits::COLLECTION_INLINE_BYTES_MAX || elements.len() > limits::COLLECTION_INLINE_ELEMENTS_MAX {
+                self.externalize(keyspace)?;
+            }
+            self.changed |= before.as_ref() != Some(value);
+            self.note_form(name, value);
+            return Ok(before);
+        }
+        let Store::External { object, len } = &mut self.elements.store else { return Err(corrupt()) };
+        let (object, key) = (*object, data::element(*object, name));
+        let before = keyspace.txn_mut().get(ColumnFamily::Data, &key)?;
+        if before.is_none() {
+            *len += 1;
+        }
+        if before.as_ref() != Some(value) {
+            self.changed = true;
+            keyspace.txn_mut().put(ColumnFamily::Data, key, value.clone());
+            if self.elements.kind == Type::SortedSet {
+                if let Some(before) = &before {
+                    let key = score::key(object, decode_score(before)?, name);
+                    keyspace.txn_mut().delete(ColumnFamily::Score, key);
+                }
+                let new = decode_score(value)?;
+                keyspace.txn_mut().put(ColumnFamily::Score, score::key(object, new, name), score::value(new));
+            }
+        }
+        self.note_form(name, value);
+        Ok(before)
+    }
+
+    /// Removes the element called `name`. Returns the value it had.
+    pub fn remove(&mut self, keyspace: &mut Keyspace<'_>, name: &[u8]) -> Result<Option<Bytes>> {
+        let removed = match &mut self.elements.store {
+            Store::Inline(elements, size) => {
+                let at = elements.iter().position(|(other, _)| other == name);
+                let removed = at.map(|at| elements.remove(at));
+                removed.map(|(name, value)| {
+                    *size -= element_size(self.elements.kind, &name, &value);
+                    value
+                })
+            }
+            Store::External { object, len } => {
+                let (object, key) = (*object, data::element(*object, name));
+                let removed = keyspace.txn_mut().get(ColumnFamily::Data, &key)?;
+                if let Some(value) = &removed {
+                    *len = len.checked_sub(1).ok_or_else(corrupt)?;
+                    keyspace.txn_mut().delete(ColumnFamily::Data, key);
+                    if self.elements.kind == Type::SortedSet {
+                        let key = score::key(object, decode_score(value)?, name);
+                        keyspace.txn_mut().delete(ColumnFamily::Score, key);
+                    }
+                }
+                removed
+            }
+        };
+        self.changed |= removed.is_some();
+        Ok(removed)
+    }
+
+    /// Removes the whole collection at once, whatever its size.
+    pub fn clear(&mut self) {
+        self.changed = true;
+        self.elements = Elements::empty(self.elements.kind);
+    }
+
+    /// From now on Redis keeps it in the form that any size fits into.
+    pub fn set_loose(&mut self, loose: bool) {
+        self.changed |= self.elements.loose != loose;
+        self.elements.loose = loose;
+    }
+
+    /// Notes if Redis would leave its compact form for the element that was just set.
+    fn note_form(&mut self, name: &[u8], value: &[u8]) {
+        if !self.elements.loose && self.outgrows(self.elements.len(), name, value) {
+            self.set_loose(true);
+        }
+    }
+
+    /// Whether Redis keeps a collection of `len` elements, one of them this one, in the form that any size fits into.
+    pub(super) fn outgrows(&self, len: u64, name: &[u8], value: &[u8]) -> bool {
+        let limits = &self.encodings;
+        match self.elements.kind {
+            Type::Hash => {
+                let longest = name.len().max(value.len()) as u64;
+                longest > limits.hash_max_listpack_value || len > limits.hash_max_listpack_entries
+            }
+            Type::Set => number::parse_i64(name).is_none() || len > limits.set_max_intset_entries,
+            _ => name.len() as u64 > limits.zset_max_listpack_value || len > limits.zset_max_listpack_entries,
+        }
+    }
+
+    /// Gives each element an entry of its own. There is no way back: the collection that grew once may well do so again.
+    fn externalize(&mut self, keyspace: &mut Keyspace<'_>) -> Result<()> {
+        let object = keyspace.new_object(&self.entry)?;
+        let Store::Inline(elements, _) = &mut self.elements.store else { return Err(corrupt()) };
+        let elements = std::mem::take(elements);
+        let len = elements.len() as u64;
+        for (name, value) in elements {
+            if self.elements.kind == Type::SortedSet {
+                let new = decode_score(&value)?;
+                keyspace.txn_mut().put(ColumnFamily::Score, score::key(object, new, &name), score::value(new));
+            }
+            keyspace.txn_mut().put(ColumnFamily::Data, data::element(object, &name), value);
+        }
+        self.elements.store = Store::External { object, len };
+        Ok(())
+    }
+
+    /// Stores what was changed, and says that `event` happened, if there is one to tell of. An empty collection is no key.
+    pub fn finish(mut self, keyspace: &mut Keyspace<'_>, event: Option<&'static str>) -> Result<()> {
+        let class = match self.elements.kind {
+            Type::Hash => EventClass::Hash,
+            Type::Set => EventClass::Set,
+            _ => EventClass::SortedSet,
+        };
+        let empty = self.elements.is_empty();
+        if self.changed && !empty {
+            let record = self.elements.record();
+            match self.fresh {
+                true => keyspace.put(&mut self.entry, record)?,
+                false => keyspace.put_keeping_ttl(&mut self.entry, record)?,
+            }
+        }
+        if let Some(event) = event.filter(|_| !(self.fresh && empty)) {
+            keyspace.notify(class, event, self.entry.user_key());
+        }
+        if self.changed && empty && keyspace.remove(&mut self.entry)? {
+            keyspace.notify(EventClass::Generic, "del", self.entry.user_key());
+        }
+        Ok(())
+    }
+}
+
+/// The bytes that an element takes in a record's body.
+fn element_size(kind: Type, name: &[u8], value: &[u8]) -> usize {
+    inline::size(name.len()) + if kind == Type::Set { 0 } else { inline::size(value.len()) }
+}
+
+fn set_inline(
+    kind: Type,
+    elements: &mut Vec<Element>,
+    size: &mut usize,
+    name: &Bytes,
+    value: &Bytes,
+) -> Result<Option<Bytes>> {
+    *size += element_size(kind, name, value);
+    let found = elements.iter().position(|(other, _)| other == name);
+    if let Some((name, before)) = found.map(|at| &elements[at]) {
+        *size -= element_size(kind, name, before);
+    }
+    if kind != Type::SortedSet {
+        return Ok(match found {
+            Some(at) => Some(std::mem::replace(&mut elements[at].1, value.clone())),
+            None => {
+                elements.push((name.clone(), value.clone()));
+                None
+            }
+        });
+    }
+    let before = found.map(|at| elements.remove(at).1);
+    let new = decode_score(value)?;
+    let mut at = elements.len();
+    for (index, (other, value)) in elements.iter().enumerate() {
+        if by_score((new, name), (decode_score(value)?, other)) == Ordering::Less {
+            at = index;
+            break;
+        }
+    }
+    elements.insert(at, (name.clone(), value.clone()));
+    Ok(before)
+}
