@@ -8,6 +8,7 @@ pub mod bitmap;
 pub mod elements;
 pub mod hash;
 pub mod hyperloglog;
+pub mod list;
 pub mod set;
 pub mod sorted_set;
 pub mod string;

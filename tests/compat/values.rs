@@ -41,6 +41,9 @@ const STRINGS: &[&[u8]] = &[
     b"a string of more than twenty bytes",
 ];
 
+/// Three of them do not fit into a record.
+const LONG_STRINGS: &[&[u8]] = &[&[b'a'; 400], &[b'b'; 500], &[0xc3; 70]];
+
 const SMALL_INTEGERS: &[&[u8]] = &[b"0", b"1", b"2", b"3", b"5", b"10", b"-1", b"-2", b"-5", b"100"];
 
 const ODD_INTEGERS: &[&[u8]] = &[
@@ -217,6 +220,8 @@ pub fn value(dice: &mut Dice, name: &str, kind: ArgumentKind, odd: bool) -> Byte
         ("cursor", _) => (&[b"0"], ODD_INTEGERS),
         ("count", _) => (COUNTS, ODD_INTEGERS),
         ("protover", _) => (&[b"2", b"3"], ODD_INTEGERS),
+        ("long", _) => (LONG_STRINGS, STRINGS),
+        ("element" | "pivot", _) => (&[b"a", b"b", b"c", b"1", b"hello world"], STRINGS),
         ("type", _) => (TYPES, STRINGS),
         ("field", _) => (NAMES, STRINGS),
         ("member", _) => (MEMBERS, ODD_MEMBERS),
