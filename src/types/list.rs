@@ -11,7 +11,7 @@ use std::ops::{ControlFlow, Range};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::engine::{ColumnFamily, Direction, EngineError};
-use crate::keyspace::{CommandError, Entry, Keyspace, Record, TxnError, Type};
+use crate::keyspace::{CommandError, Entry, EventClass, Keyspace, Record, TxnError, Type};
 use crate::layout::{Malformed, ObjectId, data, inline};
 use crate::limits;
 
@@ -22,6 +22,23 @@ type Result<T> = std::result::Result<T, CommandError>;
 pub enum End {
     Left,
     Right,
+}
+
+impl End {
+    /// What a keyspace notification calls a push to this end.
+    fn pushed(self) -> &'static str {
+        match self {
+            End::Left => "lpush",
+            End::Right => "rpush",
+        }
+    }
+
+    fn popped(self) -> &'static str {
+        match self {
+            End::Left => "lpop",
+            End::Right => "rpop",
+        }
+    }
 }
 
 // ---- What commands do, blocking ones included ---------------------------------------------------------------------------
@@ -37,6 +54,7 @@ pub fn push(keyspace: &mut Keyspace<'_>, key: &Bytes, end: End, elements: &[Byte
     }
     let len = editor.list().len();
     editor.finish(keyspace)?;
+    keyspace.notify(EventClass::List, end.pushed(), key);
     Ok(len)
 }
 
@@ -47,8 +65,19 @@ pub fn pop(keyspace: &mut Keyspace<'_>, key: &Bytes, end: End, count: u64) -> Re
         return Ok(None);
     }
     let popped = editor.pop(keyspace, end, count)?;
-    editor.finish(keyspace)?;
+    let emptied = editor.finish(keyspace)?;
+    if !popped.is_empty() {
+        notify_removal(keyspace, end.popped(), key, emptied);
+    }
     Ok(Some(popped))
+}
+
+/// Says that elements were removed, and that the list is gone if that emptied it.
+pub fn notify_removal(keyspace: &mut Keyspace<'_>, event: &'static str, key: &Bytes, emptied: bool) {
+    keyspace.notify(EventClass::List, event, key);
+    if emptied {
+        keyspace.notify(EventClass::Generic, "del", key);
+    }
 }
 
 /// Pops an element from one list and pushes it to another, or to the same. `None`: there is no source, and nothing
@@ -71,10 +100,12 @@ pub fn move_element(
     };
     let Some(element) = taken.pop(keyspace, from, 1)?.pop() else { return Ok(None) };
     given.as_mut().unwrap_or(&mut taken).push(keyspace, to, element.clone())?;
-    taken.finish(keyspace)?;
+    let emptied = taken.finish(keyspace)?;
     if let Some(given) = given {
         given.finish(keyspace)?;
     }
+    keyspace.notify(EventClass::List, to.pushed(), destination);
+    notify_removal(keyspace, from.popped(), source, emptied);
     Ok(Some(element))
 }
 
@@ -284,6 +315,9 @@ impl Editor {
     pub fn pop(&mut self, keyspace: &mut Keyspace<'_>, end: End, count: u64) -> Result<Vec<Bytes>> {
         let len = self.list.len();
         let count = count.min(len);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let (popped, direction, kept) = match end {
             End::Left => (0..count, Direction::Forward, count..len),
             End::Right => (len - count..len, Direction::Backward, 0..len - count),
@@ -381,12 +415,9 @@ impl Editor {
         }
     }
 
-    /// Removes all elements but those of `kept`.
+    /// Removes all elements but those of `kept`. It counts as a change even if there are no others.
     pub fn trim(&mut self, keyspace: &mut Keyspace<'_>, kept: Range<u64>) -> Result<()> {
         let len = self.list.len();
-        if kept == (0..len) {
-            return Ok(());
-        }
         self.changed = true;
         let (kept_len, removed_len) = (kept.end - kept.start, len - (kept.end - kept.start));
         match &mut self.list.0 {
@@ -429,19 +460,20 @@ impl Editor {
         Ok(())
     }
 
-    /// Stores what was changed. An empty list is no key.
-    pub fn finish(mut self, keyspace: &mut Keyspace<'_>) -> Result<()> {
+    /// Stores what was changed. An empty list is no key; returns whether there was one that now is gone for that.
+    pub fn finish(mut self, keyspace: &mut Keyspace<'_>) -> Result<bool> {
         if !self.changed {
-            return Ok(());
+            return Ok(false);
         }
         if self.list.is_empty() {
-            keyspace.remove(&mut self.entry)?;
-        } else if self.fresh {
+            return keyspace.remove(&mut self.entry);
+        }
+        if self.fresh {
             keyspace.put(&mut self.entry, self.list.record())?;
         } else {
             keyspace.put_keeping_ttl(&mut self.entry, self.list.record())?;
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{BASE, Result};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
 use crate::engine::Direction;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{EventClass, Keyspace};
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::list::{self, Editor};
@@ -61,6 +61,7 @@ impl Operation for Lset {
         let at = list::position(editor.list().len(), index).ok_or(CommandError::IndexOutOfRange)?;
         editor.set(keyspace, at, self.element.clone())?;
         editor.finish(keyspace)?;
+        keyspace.notify(EventClass::List, "lset", &self.key);
         reply.ok();
         Ok(())
     }
@@ -122,14 +123,15 @@ impl Operation for Linsert {
             reply.integer(0);
             return Ok(());
         }
-        match find(keyspace, &editor, &self.pivot, Direction::Forward, 1)?.pop() {
-            Some(pivot) => {
-                editor.insert(keyspace, pivot + u64::from(self.after), self.element.clone())?;
-                reply.integer(editor.list().len() as i64);
-            }
-            None => reply.integer(-1),
-        }
-        editor.finish(keyspace)
+        let Some(pivot) = find(keyspace, &editor, &self.pivot, Direction::Forward, 1)?.pop() else {
+            reply.integer(-1);
+            return Ok(());
+        };
+        editor.insert(keyspace, pivot + u64::from(self.after), self.element.clone())?;
+        reply.integer(editor.list().len() as i64);
+        editor.finish(keyspace)?;
+        keyspace.notify(EventClass::List, "linsert", &self.key);
+        Ok(())
     }
 }
 
@@ -175,8 +177,12 @@ impl Operation for Lrem {
         let mut found = find(keyspace, &editor, &self.element, direction, count)?;
         found.sort_unstable();
         editor.remove(keyspace, &found)?;
+        let emptied = editor.finish(keyspace)?;
+        if !found.is_empty() {
+            list::notify_removal(keyspace, "lrem", &self.key, emptied);
+        }
         reply.integer(found.len() as i64);
-        editor.finish(keyspace)
+        Ok(())
     }
 }
 
@@ -234,9 +240,12 @@ impl Ltrim {
 impl Operation for Ltrim {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         let mut editor = Editor::open(keyspace, &self.key)?;
-        let kept = list::range(editor.list().len(), self.start, self.stop);
-        editor.trim(keyspace, kept)?;
-        editor.finish(keyspace)?;
+        if editor.exists() {
+            let kept = list::range(editor.list().len(), self.start, self.stop);
+            editor.trim(keyspace, kept)?;
+            let emptied = editor.finish(keyspace)?;
+            list::notify_removal(keyspace, "ltrim", &self.key, emptied);
+        }
         reply.ok();
         Ok(())
     }
