@@ -17,6 +17,7 @@
 //! | [`env`] | the doors: clock, network, runtime, randomness, disk |
 //! | [`observe`] | counters, clients, slow log, logging |
 //! | [`resp`] | bytes ↔ values; no I/O |
+//! | [`rdb`] | a value ↔ what DUMP gives; no I/O |
 //!
 //! On the shelf, used by all and using nothing: [`config`], [`limits`], [`number`], [`glob`].
 
@@ -33,6 +34,7 @@ pub mod network;
 pub mod number;
 pub mod observe;
 pub mod pubsub;
+pub mod rdb;
 pub mod resp;
 pub mod runtime;
 pub mod server;

@@ -103,6 +103,8 @@ pub const SUBSCRIPTIONS_MAX: usize = 1024 * 1024;
 pub const KEY_EVENTS_WAITING_MAX: usize = 1024 * 1024;
 /// So many are published before others get their turn.
 pub const KEY_EVENTS_BATCH: usize = 256;
+/// Bytes of a value that RESTORE reads, once decompressed: LZF makes up to 88 bytes of one.
+pub const RDB_VALUE_BYTES_MAX: usize = 1 << 30;
 /// Distinct error codes counted by INFO errorstats: scripts can invent codes without end.
 pub const ERROR_CODES_MAX: usize = 128;
 

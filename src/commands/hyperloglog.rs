@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::parse::Args;
 use super::{Argument, Command, CommandError, Flag, Group, KeySpec, Operation, Run, echoed};
-use crate::keyspace::{Entry, Keyspace, Type};
+use crate::keyspace::{Entry, EventClass, Keyspace, Type};
 use crate::limits;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::hyperloglog::{self, HyperLogLog, REGISTERS};
@@ -62,6 +62,7 @@ impl Operation for Pfadd {
         if updated {
             hll.outdate();
             store(keyspace, &mut entry, hll)?;
+            keyspace.notify(EventClass::String, "pfadd", &self.key);
         }
         reply.integer(i64::from(updated));
         Ok(())
@@ -194,6 +195,7 @@ impl Operation for Pfmerge {
         }
         hll.outdate();
         store(keyspace, &mut entry, hll)?;
+        keyspace.notify(EventClass::String, "pfadd", &self.keys[0]);
         reply.ok();
         Ok(())
     }

@@ -268,7 +268,7 @@ static GETKEYS: Command = Command {
 
 fn getkeys(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
     let called = args.slice(2);
-    let keys = keys_of(&session.server.commands, &called)?;
+    let (_, keys) = keys_of(&session.server.commands, &called)?;
     reply.array(keys.len());
     keys.into_iter().for_each(|(at, _)| reply.bulk(&called[at]));
     Ok(Next::Done)
@@ -290,27 +290,48 @@ static GETKEYSANDFLAGS: Command = Command {
 
 fn getkeysandflags(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
     let called = args.slice(2);
-    let keys = keys_of(&session.server.commands, &called)?;
+    let (command, keys) = keys_of(&session.server.commands, &called)?;
     reply.array(keys.len());
     for (at, spec) in keys {
         reply.array(2);
         reply.bulk(&called[at]);
-        write_set(flags_in_call(spec, &called).iter().copied(), reply);
+        write_set(flags_in_call(command, spec, &called).iter().copied(), reply);
     }
     Ok(Next::Done)
 }
 
-/// The flags of a key in this call. Only SET's depend on the other arguments: whether it reads as well.
-fn flags_in_call<'s>(spec: &'s KeySpec, args: &CommandArgs) -> &'s [&'static str] {
+/// The flags of a key in this call. Those of SET and BITFIELD depend on the other arguments: whether the one reads as
+/// well, and the other writes at all.
+fn flags_in_call<'s>(command: &Command, spec: &'s KeySpec, args: &CommandArgs) -> &'s [&'static str] {
     if !spec.flags.contains(&"variable_flags") {
         return spec.flags;
+    }
+    if command.name == "bitfield" {
+        return if only_gets(args) { &["RO", "access"] } else { &["RW", "access", "update"] };
     }
     let reads = args.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
     if reads { &["RW", "access", "update"] } else { &["OW", "update"] }
 }
 
-/// Where the keys of a call are.
-fn keys_of(commands: &CommandTable, args: &CommandArgs) -> Result<Vec<(usize, &'static KeySpec)>, CommandError> {
+/// Whether all steps of a BITFIELD are GETs; one that is no step at all is not.
+fn only_gets(args: &CommandArgs) -> bool {
+    let mut at = 2;
+    while at < args.len() {
+        let behind = args.len() - at - 1;
+        at += match &args[at] {
+            word if word.eq_ignore_ascii_case(b"GET") && behind >= 2 => 3,
+            word if word.eq_ignore_ascii_case(b"OVERFLOW") && behind >= 1 => 2,
+            _ => return false,
+        };
+    }
+    true
+}
+
+/// The keys of a call: where they are, and what says so.
+type Keys = Vec<(usize, &'static KeySpec)>;
+
+/// What a call calls, and where its keys are.
+fn keys_of(commands: &CommandTable, args: &CommandArgs) -> Result<(&'static Command, Keys), CommandError> {
     let error = |text: &'static str| Err(CommandError::custom(text));
     let container = commands.get(args.name());
     let command = match (container, args.get(1)) {
@@ -325,7 +346,7 @@ fn keys_of(commands: &CommandTable, args: &CommandArgs) -> Result<Vec<(usize, &'
             keys if keys.is_empty() && !command.has(Flag::NoMandatoryKeys) => {
                 error("ERR Invalid arguments specified for command")
             }
-            keys => Ok(keys),
+            keys => Ok((command, keys)),
         },
     }
 }
@@ -433,7 +454,7 @@ fn write_key_spec(spec: &KeySpec, reply: &mut ReplyBuffer) {
             let spec = [("keynumidx", key_num_index as i64), ("firstkey", first_key as i64), ("keystep", step as i64)];
             write_search("keynum", &spec, reply);
         }
-        FindKeys::Unknown => write_search("unknown", &[], reply),
+        FindKeys::Unknown | FindKeys::Search(_) => write_search("unknown", &[], reply),
     }
 }
 

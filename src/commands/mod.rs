@@ -18,6 +18,7 @@ mod hashes;
 mod hyperloglog;
 mod introspection;
 mod keys;
+mod lists;
 mod pubsub;
 mod server;
 mod sets;
@@ -42,6 +43,7 @@ pub static FAMILIES: &[&[&Command]] = &[
     hyperloglog::COMMANDS,
     introspection::COMMANDS,
     keys::COMMANDS,
+    lists::COMMANDS,
     pubsub::COMMANDS,
     server::COMMANDS,
     sets::COMMANDS,

@@ -261,6 +261,8 @@ pub enum FindKeys {
         step: usize,
     },
     Unknown,
+    /// No rule that clients could be told (COMMAND INFO says `unknown`), but this function knows.
+    Search(fn(&CommandArgs) -> Vec<usize>),
 }
 
 impl KeySpec {

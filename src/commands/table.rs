@@ -139,6 +139,9 @@ pub fn key_positions(command: &Command, args: &CommandArgs) -> Vec<(usize, &'sta
 
 fn positions(spec: &KeySpec, args: &CommandArgs) -> Vec<usize> {
     let count = args.len();
+    if let FindKeys::Search(search) = spec.find {
+        return search(args);
+    }
     let begin = match spec.begin {
         BeginSearch::Index(index) => index,
         BeginSearch::Keyword { keyword, start_from } => {
@@ -171,7 +174,7 @@ fn positions(spec: &KeySpec, args: &CommandArgs) -> Vec<usize> {
             let first = begin + first_key;
             (0..number).map(|key| first + key * step.max(1)).filter(|at| *at < count).collect()
         }
-        FindKeys::Unknown => Vec::new(),
+        FindKeys::Unknown | FindKeys::Search(_) => Vec::new(),
     }
 }
 

@@ -8,7 +8,9 @@ pub mod bitmap;
 pub mod elements;
 pub mod hash;
 pub mod hyperloglog;
+pub mod list;
 pub mod set;
+pub mod sort;
 pub mod sorted_set;
 pub mod string;
 

@@ -101,11 +101,14 @@ impl Editor {
     }
 
     /// Makes the string at least `len` bytes long, with zeros at its end. Whoever asks has held `len` against a limit.
-    pub fn grow(&mut self, len: usize) {
-        if len > self.value.len() {
+    /// Returns whether it was shorter.
+    pub fn grow(&mut self, len: usize) -> bool {
+        let grows = len > self.value.len();
+        if grows {
             self.value.resize(len, 0);
             self.changed = true;
         }
+        grows
     }
 
     /// The bytes in `range`, which may reach beyond the end: there are zeros.

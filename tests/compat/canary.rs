@@ -87,6 +87,21 @@ const BUGS: &[Bug] = &[
         },
     },
     Bug {
+        name: "LINSERT AFTER inserts before",
+        plant: |call, behind| {
+            let before = |arg: &Bytes| if arg.eq_ignore_ascii_case(b"after") { "BEFORE".into() } else { arg.clone() };
+            let changed: Vec<Bytes> = call.iter().map(before).collect();
+            if is(call, "linsert") { behind.forward(&changed) } else { behind.forward(call) }
+        },
+    },
+    Bug {
+        name: "PFCOUNT does not store its estimate",
+        plant: |call, behind| match is(call, "pfcount") && call.len() == 2 {
+            true => behind.forward(&[call[0].clone(), call[1].clone(), call[1].clone()]),
+            false => behind.forward(call),
+        },
+    },
+    Bug {
         name: "a short time to live is forgotten",
         plant: |call, behind| {
             if is(call, "pexpire") && call.len() == 3 && &call[2][..] == b"5" {

@@ -40,7 +40,16 @@ pub const FAMILIES: &[Family] = &[
     Family {
         group: Group::Generic,
         weight: 40,
-        favourites: &[("expire", 2), ("copy", 3), ("rename", 2), ("renamenx", 2), ("ttl", 2), ("pttl", 2), ("scan", 2)],
+        favourites: &[
+            ("expire", 2),
+            ("copy", 3),
+            ("rename", 2),
+            ("renamenx", 2),
+            ("ttl", 2),
+            ("pttl", 2),
+            ("scan", 2),
+            ("sort", 3),
+        ],
         templates: &[
             "PEXPIRE {key} 5",
             "EXPIRE {key} {seconds}",
@@ -52,6 +61,13 @@ pub const FAMILIES: &[Family] = &[
             "MOVE {key} {db}",
             "RENAME {key} {key}",
             "OBJECT ENCODING {key}",
+            "SORT {key} ALPHA",
+            "SORT {key} ALPHA DESC LIMIT {integer} {integer}",
+            "SORT {key} BY {sort-pattern} GET # GET {sort-pattern}",
+            "SORT {key} BY {sort-pattern} ALPHA",
+            "SORT {key} BY nosort DESC STORE {key}",
+            "SORT {key} BY {sort-pattern} LIMIT {integer} {integer} STORE {key}",
+            "SORT_RO {key} GET {sort-pattern}",
             "SCAN 0 MATCH {pattern} COUNT {count} TYPE string",
         ],
     },
@@ -72,6 +88,26 @@ pub const FAMILIES: &[Family] = &[
             "BITOP {operation} {key} {key} {key}",
             "BITPOS {key} {bit} {integer} {integer} BIT",
             "BITCOUNT {key} {integer} {integer} BIT",
+        ],
+    },
+    Family {
+        group: Group::List,
+        weight: 50,
+        favourites: &[("lpush", 2), ("rpush", 3), ("lmove", 2), ("linsert", 2), ("lrem", 2), ("lpos", 2)],
+        templates: &[
+            "RPUSH {key} {value} {value} {value}",
+            "LPUSH {key} a b a c a b",
+            "RPUSH {key} {long} {long} {long} {long}",
+            "RPUSH {key} {integer} {integer} {long}",
+            "LRANGE {key} 0 -1",
+            "LREM {key} {integer} a",
+            "LINSERT {key} BEFORE a {value}",
+            "LINSERT {key} AFTER b {long}",
+            "LPOS {key} a RANK {integer} COUNT {integer} MAXLEN {integer}",
+            "LSET {key} {integer} {long}",
+            "LMOVE {key} {key} LEFT RIGHT",
+            "LMPOP 2 {key} {key} LEFT COUNT {integer}",
+            "LPOP {key} {integer}",
         ],
     },
     Family {
@@ -241,6 +277,14 @@ pub const ALLOWED: &[Allowed] = &[
         alike: |_, call| close(call, 2000),
     },
     Allowed {
+        commands: &["sort", "sort_ro"],
+        reason: "sets have no order to keep, nor is there one among equal texts that BY led to; LIMIT cuts out any of them",
+        alike: |_, call| match (call.ours, call.theirs) {
+            (Value::Array(ours), Value::Array(theirs)) if has_word(call, b"LIMIT") => ours.len() == theirs.len(),
+            (ours, theirs) => has_word(call, b"BY") && sorted(ours).is_some() && sorted(ours) == sorted(theirs),
+        },
+    },
+    Allowed {
         commands: &["keys"],
         reason: "in no particular order",
         alike: |_, call| sorted(call.ours).is_some_and(|ours| Some(ours) == sorted(call.theirs)),
@@ -334,6 +378,10 @@ fn close(call: &Call<'_>, tolerance: i64) -> bool {
         }
         _ => false,
     }
+}
+
+fn has_word(call: &Call<'_>, word: &[u8]) -> bool {
+    call.args.iter().any(|arg| arg.eq_ignore_ascii_case(word))
 }
 
 /// An array's elements in order of their text.

@@ -68,7 +68,7 @@ impl Grammar {
             let call = self.any_call(dice, theme);
             let name = name_of(&call);
             let is_wanted = !is_excluded(&name) && !self.foreign.contains(&name);
-            if is_wanted && !takes_seconds(&call) && !draws_without_end(&call) {
+            if is_wanted && !takes_seconds(&call) && !draws_without_end(&call) && !stores_by_chance(&call) {
                 return call;
             }
         }
@@ -217,6 +217,12 @@ pub fn takes_seconds(call: &[Bytes]) -> bool {
 pub fn draws_without_end(call: &[Bytes]) -> bool {
     let draws = ["hrandfield", "srandmember", "zrandmember"].contains(&name_of(call).as_str());
     draws && call.iter().skip(2).any(|arg| arg.starts_with(b"-") && arg.len() > 4)
+}
+
+/// Whether a call would store elements in an order that chance decides: of equal texts that BY led to.
+fn stores_by_chance(call: &[Bytes]) -> bool {
+    let has = |word: &[u8]| call.iter().any(|arg| arg.eq_ignore_ascii_case(word));
+    name_of(call) == "sort" && has(b"BY") && has(b"ALPHA") && has(b"STORE")
 }
 
 /// Whether `args` call a container or a command, and which: as COMMAND names it.

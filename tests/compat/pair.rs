@@ -232,7 +232,8 @@ impl Pair {
         let readers = keys.iter().zip(kinds).map(|((db, key), kind)| {
             let reader = READERS.iter().find(|(name, _)| *name == kind.to_string());
             let (_, reader) = reader.unwrap_or_else(|| panic!("no READERS row says how to read a {kind}"));
-            let alike: Alike = |ours, theirs| sorted(ours).is_some() && sorted(ours) == sorted(theirs);
+            let in_any_order: Alike = |ours, theirs| sorted(ours).is_some() && sorted(ours) == sorted(theirs);
+            let alike = if ORDERED.contains(&kind.to_string().as_str()) { same } else { in_any_order };
             (*db, split_line(&reader.replace("{key}", key)), alike)
         });
         let readers: Vec<_> = readers.collect();
@@ -437,10 +438,13 @@ type Alike = fn(&Value, &Value) -> bool;
 /// How to read the whole of a value, by its type.
 const READERS: &[(&str, &str)] = &[
     ("string", "GET {key}"),
+    ("list", "LRANGE {key} 0 -1"),
     ("hash", "HGETALL {key}"),
     ("set", "SMEMBERS {key}"),
     ("zset", "ZRANGE {key} 0 -1 WITHSCORES"),
 ];
+/// The types whose elements have an order of their own.
+const ORDERED: &[&str] = &["list", "zset"];
 
 /// Whether nothing else may be sent before the reply to `call` has been looked at.
 fn must_wait_after(call: &[Bytes]) -> bool {

@@ -41,6 +41,9 @@ const STRINGS: &[&[u8]] = &[
     b"a string of more than twenty bytes",
 ];
 
+/// Three of them do not fit into a record.
+const LONG_STRINGS: &[&[u8]] = &[&[b'a'; 400], &[b'b'; 500], &[0xc3; 70]];
+
 const SMALL_INTEGERS: &[&[u8]] = &[b"0", b"1", b"2", b"3", b"5", b"10", b"-1", b"-2", b"-5", b"100"];
 
 const ODD_INTEGERS: &[&[u8]] = &[
@@ -202,6 +205,9 @@ const ODD_LEX_ENDS: &[&[u8]] = &[b"", b"m0", b"-1", b"+x", b"-\x00x", b"+\x00x",
 const RANGE_ENDS: &[&[u8]] =
     &[b"0", b"-1", b"1", b"2", b"0", b"-1", b"-3", b"(1", b"-inf", b"+inf", b"-", b"+", b"[m1"];
 
+const SORT_PATTERNS: &[&[u8]] =
+    &[b"k*", b"k*", b"#", b"*", b"nosort", b"k*->a", b"k*->1", b"k*->", b"*->a", b"k0*", b"", b"k\x00*"];
+
 const COUNTS: &[&[u8]] = &[b"1", b"2", b"10", b"1000"];
 const TYPES: &[&[u8]] = &[b"string", b"list", b"hash", b"set", b"zset", b"stream", b"STRING", b"nosuch"];
 
@@ -217,6 +223,9 @@ pub fn value(dice: &mut Dice, name: &str, kind: ArgumentKind, odd: bool) -> Byte
         ("cursor", _) => (&[b"0"], ODD_INTEGERS),
         ("count", _) => (COUNTS, ODD_INTEGERS),
         ("protover", _) => (&[b"2", b"3"], ODD_INTEGERS),
+        ("sort-pattern", _) => (SORT_PATTERNS, PATTERNS),
+        ("long", _) => (LONG_STRINGS, STRINGS),
+        ("element" | "pivot", _) => (&[b"a", b"b", b"c", b"1", b"hello world"], STRINGS),
         ("type", _) => (TYPES, STRINGS),
         ("field", _) => (NAMES, STRINGS),
         ("member", _) => (MEMBERS, ODD_MEMBERS),

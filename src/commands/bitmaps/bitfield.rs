@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{BASE, BitOffset, Result, out_of_range};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::keyspace::{Keyspace, Type};
+use crate::keyspace::{EventClass, Keyspace, Type};
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::bitmap::{Field, Overflow};
@@ -198,7 +198,8 @@ impl Bitfield {
         let mut editor = Editor::open(keyspace, &self.key)?;
         // All room first: a step that fails to write has still made its bits exist.
         let writes = self.steps.iter().zip(offsets).filter(|(step, _)| !matches!(step.action, Action::Get));
-        editor.grow(writes.map(|(step, &offset)| step.field.bytes(offset).end).max().unwrap_or(0));
+        let grown = editor.grow(writes.map(|(step, &offset)| step.field.bytes(offset).end).max().unwrap_or(0));
+        let mut changed = false;
         reply.array(self.steps.len());
         for (step, &offset) in self.steps.iter().zip(offsets) {
             let range = step.field.bytes(offset);
@@ -216,12 +217,17 @@ impl Bitfield {
                 Some(after) => {
                     step.field.write(&mut bytes, offset % 8, after);
                     editor.write(range.start, &bytes);
+                    changed |= grown || before != after;
                     reply.integer(if matches!(step.action, Action::Set(..)) { before } else { after });
                 }
                 None => reply.null(),
             }
         }
-        editor.finish(keyspace)
+        editor.finish(keyspace)?;
+        if changed {
+            keyspace.notify(EventClass::String, "setbit", &self.key);
+        }
+        Ok(())
     }
 }
 

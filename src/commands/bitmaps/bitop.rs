@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{BASE, Result};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::keyspace::{Keyspace, Type};
+use crate::keyspace::{EventClass, Keyspace, Type};
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::bitmap::{self, Combination};
 use crate::types::string;
@@ -71,10 +71,14 @@ impl Operation for Bitop {
         reply.integer(combined.len() as i64);
         let mut entry = keyspace.entry(&self.destination)?;
         if combined.is_empty() {
-            keyspace.remove(&mut entry)?;
+            if keyspace.remove(&mut entry)? {
+                keyspace.notify(EventClass::Generic, "del", &self.destination);
+            }
             return Ok(());
         }
-        keyspace.put(&mut entry, string::new_raw(combined))
+        keyspace.put(&mut entry, string::new_raw(combined))?;
+        keyspace.notify(EventClass::String, "set", &self.destination);
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{BASE, BitOffset, Result};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::keyspace::{Keyspace, Type};
+use crate::keyspace::{EventClass, Keyspace, Type};
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::bitmap;
@@ -56,11 +56,16 @@ impl Operation for Setbit {
         };
         let at = (offset / 8) as usize;
         let mut editor = Editor::open(keyspace, &self.key)?;
-        editor.grow(at + 1);
-        let byte = editor.read(at..at + 1)[0];
-        reply.integer(i64::from(bitmap::get(&[byte], offset % 8)));
-        editor.write(at, &[bitmap::with_bit(byte, offset, bit)]);
-        editor.finish(keyspace)
+        let grown = editor.grow(at + 1);
+        let before = editor.read(at..at + 1)[0];
+        let after = bitmap::with_bit(before, offset, bit);
+        editor.write(at, &[after]);
+        editor.finish(keyspace)?;
+        if grown || before != after {
+            keyspace.notify(EventClass::String, "setbit", &self.key);
+        }
+        reply.integer(i64::from(bitmap::get(&[before], offset % 8)));
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ mod databases;
 pub(super) mod expiry;
 mod object;
 pub(in crate::commands) mod scan;
+mod sort;
 mod transfer;
 
 use bytes::Bytes;
@@ -43,6 +44,8 @@ pub static COMMANDS: &[&Command] = &[
     &transfer::RENAME,
     &transfer::RENAMENX,
     &scan::SCAN,
+    &sort::SORT,
+    &sort::SORT_RO,
     &databases::SWAPDB,
     &TOUCH,
     &expiry::TTL,
