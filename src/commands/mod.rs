@@ -10,6 +10,7 @@ pub mod parse;
 pub mod secrets;
 pub mod spec;
 pub mod table;
+pub mod transactions;
 
 mod bitmaps;
 mod connection;
@@ -40,4 +41,5 @@ pub static FAMILIES: &[&[&Command]] = &[
     pubsub::COMMANDS,
     server::COMMANDS,
     strings::COMMANDS,
+    transactions::COMMANDS,
 ];

@@ -85,6 +85,7 @@ impl RuntimeManager {
             key_events: Arc::default(),
             databases: Arc::new(ArcSwap::from_pointee(DatabaseMap::default())),
             keyspace: Arc::new(KeyspaceStats::default()),
+            watches: Arc::default(),
             shutdown,
             run_id: run_id(&env),
             env,
@@ -123,6 +124,7 @@ impl RuntimeManager {
             databases: server.databases.clone(),
             keyspace_stats: server.keyspace.clone(),
             key_events: server.key_events.clone(),
+            watches: server.watches.clone(),
             stats: server.stats.clone(),
         };
         let storage = StorageServer::start(self.storage_domain.clone(), parts, engine).await?;

@@ -9,6 +9,7 @@ mod maintenance;
 mod reader;
 mod reclaim;
 mod server;
+mod transaction;
 mod writer;
 
 pub use server::{StorageError, StorageParts, StorageServer, StorageState, on_engine_thread};

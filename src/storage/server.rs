@@ -17,7 +17,9 @@ use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
 };
 use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
-use crate::keyspace::{DatabaseMap, EventMask, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError, ValueLimits};
+use crate::keyspace::{
+    DatabaseMap, EventMask, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError, ValueLimits, Watches,
+};
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
 use crate::observe::{Counter, ServerStats, nanos};
@@ -46,6 +48,7 @@ pub struct StorageState {
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
+    pub watches: Arc<Watches>,
     pub stats: Arc<ServerStats>,
     pub engine_statistics: ArcSwap<EngineStatistics>,
     random: Mutex<Random>,
@@ -146,6 +149,7 @@ pub struct StorageParts {
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
+    pub watches: Arc<Watches>,
     pub stats: Arc<ServerStats>,
 }
 
@@ -274,7 +278,7 @@ pub async fn on_engine_thread<T: Send + 'static>(
 
 /// Opens the store, claims it if it is new, and reads what has to be known of it.
 fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
-    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, stats } = parts;
+    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, watches, stats } = parts;
     // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
     // now, for an idle server would never get to it.
     let (engine, synced) = match engine {
@@ -306,6 +310,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         databases,
         keyspace_stats,
         key_events,
+        watches,
         stats,
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),

@@ -60,7 +60,7 @@ impl Grammar {
         }
     }
 
-    fn call(&self, dice: &mut Dice) -> Vec<Bytes> {
+    pub fn call(&self, dice: &mut Dice) -> Vec<Bytes> {
         loop {
             let call = self.any_call(dice);
             let name = name_of(&call);
