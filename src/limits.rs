@@ -99,6 +99,10 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
 pub const PFSELFTEST_ELEMENTS: u64 = 1 << 17;
 /// Channels and patterns that one client may listen to.
 pub const SUBSCRIPTIONS_MAX: usize = 1024 * 1024;
+/// Keys that all clients together may watch.
+pub const WATCHED_KEYS_MAX: usize = 1024 * 1024;
+/// Commands that may be queued between MULTI and EXEC.
+pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
 /// Keyspace notifications that may wait to be published; those of a commit that does not fit are dropped and counted.
 pub const KEY_EVENTS_WAITING_MAX: usize = 1024 * 1024;
 /// So many are published before others get their turn.

@@ -10,6 +10,8 @@
 
 #[path = "compat/canary.rs"]
 mod canary;
+#[path = "compat/dialogue.rs"]
+mod dialogue;
 #[path = "compat/dice.rs"]
 mod dice;
 #[path = "compat/families.rs"]

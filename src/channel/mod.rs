@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
 use uuid::Uuid;
 
-use crate::keyspace::Operation;
+use crate::keyspace::{Operation, WatchSet};
 use crate::observe::{Client, CommandCounters};
 use crate::resp::{CommandArgs, Protocol};
 use slot::Responder;
@@ -57,6 +57,22 @@ pub enum Step {
     Run(StorageCommand),
     /// A reply that the network side knew already, in its place among the others.
     Reply(Bytes),
+    /// EXEC.
+    Exec(Transaction),
+}
+
+/// The commands of a transaction: they run one after the other with nothing in between, and are on disk all or none.
+#[derive(Debug)]
+pub struct Transaction {
+    /// [`Step::Run`]s, and [`Step::Reply`]s for commands whose reply is known already.
+    pub steps: Vec<Step>,
+    /// If one of these keys was touched, none of the commands runs.
+    pub watches: Option<WatchSet>,
+    pub protocol: Protocol,
+    /// The reply is not wanted.
+    pub silent: bool,
+    /// The network side puts the reply together from its parts: some of its commands run there.
+    pub in_parts: bool,
 }
 
 /// A pipeline on its way to the storage runtime.
@@ -88,6 +104,8 @@ pub struct StorageResponse {
     pub next_step: usize,
     /// When storage was done with it, on the monotonic clock.
     pub finished_at: Duration,
+    /// Of a transaction that is answered in parts and did run: where the reply of each of its steps ends.
+    pub parts: Option<Vec<usize>>,
 }
 
 /// The receiving ends, which the storage runtime borrows. They outlive it.

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::CommandTable;
+use super::table::Call;
 use crate::channel::{KeyEventQueue, StorageClient};
 use crate::config::LiveConfig;
 use crate::env::{Domain, Env, ShutdownRequest};
-use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache};
+use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache, WatchSet, Watches};
 use crate::observe::{Client, Clients, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
-use crate::resp::Protocol;
+use crate::resp::{CommandArgs, Protocol};
 use crate::storage::StorageState;
 
 /// What the connection does after a network-side command.
@@ -29,6 +30,8 @@ pub enum Next {
     /// The reply takes time: the connection awaits these bytes (encoded for the session's protocol) and goes on decoding
     /// only after them. Never for anything that a stalled disk could hold up, unless the command is about the disk.
     Wait(Pin<Box<dyn Future<Output = Bytes> + Send>>),
+    /// EXEC: the connection runs these commands, unless what is watched was touched.
+    Exec(Vec<Queued>, Option<WatchSet>),
     /// Nothing is sent: the server is going down and the connection ends with it (SHUTDOWN).
     Shutdown,
 }
@@ -45,6 +48,23 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// A command that waits for EXEC.
+#[derive(Debug)]
+pub struct Queued {
+    pub call: Call,
+    pub args: CommandArgs,
+}
+
+/// What follows on MULTI.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    pub queue: Vec<Queued>,
+    /// Bytes of the arguments in `queue`.
+    pub bytes: usize,
+    /// A command was refused when it was to be queued: EXEC will refuse them all.
+    pub is_aborted: bool,
+}
+
 /// One connection's own state. Only its connection touches it; what others may see of it is in [`Client`].
 pub struct Session {
     pub server: Arc<Server>,
@@ -58,13 +78,18 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// What it listens to, and its mailbox. Kept once there is one.
     pub subscriber: Option<Box<Subscriber>>,
+    /// MULTI
+    pub transaction: Option<Box<Transaction>>,
+    /// WATCH
+    pub watches: Option<WatchSet>,
 }
 
 impl Session {
     pub fn new(server: Arc<Server>, client: Arc<Client>) -> Session {
         let authenticated = server.config.current().requirepass().is_empty();
         let (db, protocol, reply_mode) = (0, Protocol::Resp2, ReplyMode::On);
-        Session { server, client, db, protocol, authenticated, reply_mode, subscriber: None }
+        let (subscriber, transaction, watches) = (None, None, None);
+        Session { server, client, db, protocol, authenticated, reply_mode, subscriber, transaction, watches }
     }
 
     /// Its subscriptions, to add to them.
@@ -80,7 +105,9 @@ impl Session {
 
     /// RESET: as a new connection, except for its id and address.
     pub fn reset(&mut self) {
-        *self = Session::new(self.server.clone(), self.client.clone());
+        // What CLIENT REPLY SKIP took away stays away.
+        let reply_mode = if self.reply_mode == ReplyMode::Skip { ReplyMode::Skip } else { ReplyMode::On };
+        *self = Session { reply_mode, ..Session::new(self.server.clone(), self.client.clone()) };
         self.client.reset();
     }
 }
@@ -101,6 +128,7 @@ pub struct Server {
     pub keyspace: Arc<KeyspaceStats>,
     /// Records in memory, which reads may be answered from without storage.
     pub records: Arc<RecordCache>,
+    pub watches: Arc<Watches>,
     pub shutdown: Arc<ShutdownRequest>,
     /// 40 hexadecimal digits, new at every start (INFO's `run_id`).
     pub run_id: String,

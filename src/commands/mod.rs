@@ -10,6 +10,7 @@ pub mod parse;
 pub mod secrets;
 pub mod spec;
 pub mod table;
+pub mod transactions;
 
 mod bitmaps;
 mod collections;
@@ -49,4 +50,5 @@ pub static FAMILIES: &[&[&Command]] = &[
     sets::COMMANDS,
     sorted_sets::COMMANDS,
     strings::COMMANDS,
+    transactions::COMMANDS,
 ];

@@ -11,6 +11,7 @@ mod operation;
 pub mod record_cache;
 mod scan;
 pub mod txn;
+mod watch;
 
 pub use databases::{DatabaseMap, KeyspaceStats, flushed_databases};
 pub use error::{CommandError, echoed};
@@ -20,6 +21,7 @@ pub use operation::Operation;
 pub use record_cache::{CachedView, RecordCache};
 pub use scan::{ScanFilter, ScanPage};
 pub use txn::{Txn, TxnError};
+pub use watch::{WatchSet, Watches};
 
 use std::sync::Arc;
 
@@ -61,6 +63,7 @@ pub struct Keyspace<'v> {
     random: u64,
     limits: ValueLimits,
     notices: notify::Notices,
+    expired: watch::Expired,
     pub events: KeyspaceEvents,
 }
 
@@ -109,8 +112,8 @@ impl<'v> Keyspace<'v> {
         limits: ValueLimits,
     ) -> Keyspace<'v> {
         let databases_kept = databases.clone();
-        let (events, notices) = Default::default();
-        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, limits, notices, events }
+        let (events, notices, expired) = Default::default();
+        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, limits, notices, expired, events }
     }
 
     /// The logical database that commands see.
@@ -166,6 +169,7 @@ impl<'v> Keyspace<'v> {
     pub fn keep(&mut self) -> bool {
         self.databases_kept = self.databases.clone();
         self.notices.keep();
+        self.expired.keep();
         self.txn.keep()
     }
 
@@ -173,6 +177,7 @@ impl<'v> Keyspace<'v> {
     pub fn undo(&mut self) {
         self.databases = self.databases_kept.clone();
         self.notices.undo();
+        self.expired.undo();
         self.txn.undo();
     }
 
@@ -244,15 +249,17 @@ impl<'v> Keyspace<'v> {
         let meta_key = meta::key(db, user_key);
         let record = self.stored(&meta_key)?;
         let mut entry = Entry { user_key: user_key.clone(), db, meta_key, record };
-        if entry.record.as_ref().is_some_and(|record| record.is_expired(self.now_ms)) {
+        let expired = entry.record.as_ref().filter(|record| record.is_expired(self.now_ms));
+        if let Some(due_ms) = expired.and_then(|record| record.expire_ms) {
             self.remove(&mut entry)?;
-            self.count_expired(&entry);
+            self.note_expired(&entry, due_ms);
         }
         Ok(entry)
     }
 
-    fn count_expired(&mut self, entry: &Entry) {
+    fn note_expired(&mut self, entry: &Entry, due_ms: u64) {
         self.events.expired += 1;
+        self.expired.add(entry.meta_key.clone(), due_ms);
         self.notify_in_physical(entry.db, EventClass::Expired, "expired", &entry.user_key);
     }
 

@@ -179,6 +179,11 @@ impl<'v> Txn<'v> {
         self.overlay[cf as usize].iter()
     }
 
+    /// The uncommitted effect on one key, a deletion included.
+    pub fn effect(&self, cf: ColumnFamily, key: &[u8]) -> Option<&Option<Bytes>> {
+        self.overlay[cf as usize].get(key)
+    }
+
     /// All effects as one batch, one mutation per key.
     pub fn to_batch(&self) -> WriteBatch {
         debug_assert!(self.undo.is_empty(), "a group is committed between operations");

@@ -4,6 +4,8 @@
 //! channel together as one request. At most one request per connection is in flight, and the next is decoded meanwhile:
 //! that alone keeps commands and replies in order. A client that does not read its replies is not read from either.
 
+mod exec;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -18,16 +20,18 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use uuid::Builder;
 
 use crate::channel::{InFlight, Outgoing, RequestId, Step, StorageCommand, StorageResponse, Submitted};
-use crate::commands::context::ReplyMode;
+use crate::commands::context::{Queued, ReplyMode};
 use crate::commands::secrets::is_secret;
 use crate::commands::spec::NetworkHandler;
 use crate::commands::table::Call;
+use crate::commands::transactions::{abort_exec, enqueue, runs_within_multi};
 use crate::commands::{CommandError, Flag, Next, Operation, Run, Session};
 use crate::env::{BoxFuture, Random, Stream};
 use crate::limits;
 use crate::observe::{PauseKind, Ran};
-use crate::resp::{CommandArgs, DecodeLimits, Decoder, ReplyBuffer};
+use crate::resp::{CommandArgs, DecodeLimits, Decoder, Protocol, ReplyBuffer};
 use crate::storage::{Surroundings, answer_from_memory};
+use exec::Exec;
 
 /// A client's connection, from accept to close.
 pub struct Connection {
@@ -40,15 +44,24 @@ pub struct Connection {
     output: BytesMut,
     /// Decoded, not submitted yet.
     batch: Batch,
-    /// A command that looks at shared state, held until everything before it has been answered.
-    held: Option<(Call, NetworkHandler, CommandArgs)>,
+    held: Option<Held>,
     pending: Pending,
+    /// The transaction of which storage runs its part.
+    exec: Option<Exec>,
     input_closed: bool,
     /// Decode nothing more; close once everything is sent.
     closing: bool,
     random: Random,
     /// When the replies in `output` were sent for, and when storage was done with them, on the monotonic clock.
     replying_since: Option<(Duration, Duration)>,
+}
+
+/// What waits until everything before it has been answered.
+enum Held {
+    /// It looks at shared state.
+    Call(Call, NetworkHandler, CommandArgs),
+    /// Some of it runs here.
+    Exec(Exec),
 }
 
 /// The pipeline being put together.
@@ -79,6 +92,12 @@ struct Submission {
     first: usize,
     bytes: usize,
     writes: bool,
+}
+
+impl Submission {
+    fn new(steps: Vec<Step>, bytes: usize, writes: bool) -> Submission {
+        Submission { steps: Arc::new(steps), first: 0, bytes, writes }
+    }
 }
 
 /// What the connection waits for besides its socket.
@@ -125,6 +144,7 @@ impl Connection {
             batch: Batch::default(),
             held: None,
             pending: Pending::Nothing,
+            exec: None,
             input_closed: false,
             closing: false,
             random,
@@ -240,6 +260,7 @@ impl Connection {
         !self.closing
             && !drained
             && self.held.is_none()
+            && self.exec.is_none()
             && !self.batch.is_full()
             && self.output.len() < limits::OUTPUT_PAUSE_BYTES
             && !self.input.is_empty()
@@ -261,25 +282,20 @@ impl Connection {
         let call = match self.session.server.commands.resolve(&args) {
             Ok(call) => call,
             Err(error) => {
-                self.finish_command(Err(error));
+                self.reject(&args, error);
                 return None;
             }
         };
-        if !self.session.authenticated && !call.command.has(Flag::NoAuth) {
+        if let Err(error) = self.check_allowed(&call) {
             call.counters.rejected.add(1);
-            self.finish_command(Err(CommandError::NoAuth));
-            return None;
-        }
-        if self.session.is_subscriber_only() && !is_allowed_while_subscribed(&call) {
-            call.counters.rejected.add(1);
-            self.finish_command(Err(CommandError::custom(format!(
-                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
-                 this context",
-                call.full_name()
-            ))));
+            self.reject(&args, error);
             return None;
         }
         let called = Called { name: call.command.name, container: call.container.map(|container| container.name) };
+        if self.session.transaction.is_some() && !(call.container.is_none() && runs_within_multi(call.command)) {
+            self.enqueue(call, args);
+            return Some(called);
+        }
         match call.command.run {
             Run::Storage(parse) => match parse(&args) {
                 Ok(operation) => self.push_run(call, operation, args),
@@ -292,30 +308,76 @@ impl Connection {
             // It may look at the client list, so its own entry there is brought up to date first.
             Run::Server(handler) => {
                 self.publish_last_command(&called);
-                self.held = Some((call, handler, args));
+                self.held = Some(Held::Call(call, handler, args));
             }
-            Run::Container => self.finish_command(Err(CommandError::Arity(call.full_name()))),
+            Run::Container => self.reject(&args, CommandError::Arity(call.full_name())),
         }
         Some(called)
     }
 
+    /// Whether this client may call this now, and if not, why.
+    fn check_allowed(&self, call: &Call) -> Result<(), CommandError> {
+        if !self.session.authenticated && !call.command.has(Flag::NoAuth) {
+            return Err(CommandError::NoAuth);
+        }
+        if self.session.transaction.is_some() && call.command.has(Flag::NoMulti) {
+            return Err(CommandError::custom("ERR Command not allowed inside a transaction"));
+        }
+        if self.session.is_subscriber_only() && !is_allowed_while_subscribed(call) {
+            return Err(CommandError::custom(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                 this context",
+                call.full_name()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses a command before it runs: what it would have been part of can then not run either.
+    fn reject(&mut self, args: &CommandArgs, error: CommandError) {
+        let is_exec = self.session.server.commands.get(args.name()).is_some_and(|command| command.name == "exec");
+        if is_exec {
+            let aborted = abort_exec(&mut self.session, &error);
+            return self.finish_command(Err(aborted));
+        }
+        if let Some(transaction) = self.session.transaction.as_mut() {
+            transaction.is_aborted = true;
+        }
+        self.finish_command(Err(error));
+    }
+
+    /// Between MULTI and EXEC.
+    fn enqueue(&mut self, call: Call, args: CommandArgs) {
+        if matches!(call.command.run, Run::Container) {
+            return self.reject(&args, CommandError::Arity(call.full_name()));
+        }
+        let bytes = args.frame_len();
+        let queued = enqueue(&mut self.session, Queued { call, args }, bytes);
+        self.finish_command(queued.map(|()| Bytes::from_static(b"+QUEUED\r\n")));
+    }
+
     fn publish_last_command(&self, called: &Called) {
         let (db, protocol) = (self.session.db, self.session.protocol);
+        let queued = match (&self.session.transaction, &self.held) {
+            (Some(transaction), _) => Some(transaction.queue.len()),
+            (None, Some(Held::Exec(exec))) => Some(exec.len()),
+            _ => None,
+        };
         self.session.client.update(|facts| {
             facts.last_command = Some(called.name);
             facts.last_container = called.container;
-            (facts.db, facts.protocol) = (db, protocol);
+            (facts.db, facts.protocol, facts.queued) = (db, protocol, queued);
         });
     }
 
     fn push_run(&mut self, call: Call, operation: Box<dyn Operation>, args: CommandArgs) {
         let (db, protocol, silent) = (self.session.db, self.session.protocol, self.is_silent());
-        let (name, is_fast, counters) = (call.command.name, call.command.has(Flag::Fast), call.counters);
-        let command = StorageCommand { name, counters, is_fast, operation, args, db, protocol, silent };
-        if call.command.writes() || !self.answer_from_memory(&command) {
+        let writes = call.command.writes();
+        let command = storage_command(&call, operation, args, db, protocol, silent);
+        if writes || !self.answer_from_memory(&command) {
             self.batch.bytes += command.args.frame_len();
             self.batch.runs = true;
-            self.batch.writes |= call.command.writes();
+            self.batch.writes |= writes;
             self.batch.steps.push(Step::Run(command));
         }
         self.advance_reply_mode();
@@ -340,8 +402,33 @@ impl Connection {
         answer_from_memory(surroundings, &server.records, random, command, client, &mut self.output)
     }
 
-    /// Runs a network-side command now.
+    /// Runs a network-side command now and answers it.
     fn handle(&mut self, call: &Call, handler: NetworkHandler, args: &CommandArgs) {
+        match self.run_here(call, handler, args) {
+            Ok((reply, Next::Pushed)) => {
+                self.advance_reply_mode();
+                self.push_reply(reply);
+            }
+            Ok((_, Next::Exec(queue, watches))) => self.begin_exec(queue, watches),
+            Ok((reply, next)) => {
+                self.finish_command(Ok(reply));
+                match next {
+                    Next::Close | Next::Shutdown => self.closing = true,
+                    Next::Wait(future) => self.pending = Pending::Handler(future),
+                    Next::Done | Next::Pushed | Next::Exec(..) => {}
+                }
+            }
+            Err(error) => self.finish_command(Err(error)),
+        }
+    }
+
+    /// Runs a network-side command. Its reply, and what is to be done then, is the caller's.
+    fn run_here(
+        &mut self,
+        call: &Call,
+        handler: NetworkHandler,
+        args: &CommandArgs,
+    ) -> Result<(Bytes, Next), CommandError> {
         let started = self.session.server.env.clock.now();
         let mut reply = ReplyBuffer::new(self.session.protocol);
         let result = handler(&mut self.session, args, &mut reply);
@@ -355,21 +442,7 @@ impl Connection {
             let config = server.config.current();
             server.stats.note_if_slow(&ran, hide, &config.monitoring, || server.env.clock.unix_time());
         }
-        match result {
-            Ok(Next::Pushed) => {
-                self.advance_reply_mode();
-                self.push_reply(reply.into_bytes().freeze());
-            }
-            Ok(next) => {
-                self.finish_command(Ok(reply.into_bytes().freeze()));
-                match next {
-                    Next::Done | Next::Pushed => {}
-                    Next::Close | Next::Shutdown => self.closing = true,
-                    Next::Wait(future) => self.pending = Pending::Handler(future),
-                }
-            }
-            Err(error) => self.finish_command(Err(error)),
-        }
+        Ok((reply.into_bytes().freeze(), result?))
     }
 
     /// Puts the reply of a command that is over in its place, unless it is not wanted.
@@ -433,12 +506,12 @@ impl Connection {
             return false;
         }
         if self.batch.runs {
-            if let Some(pause) = self.pause() {
+            if let Some(pause) = self.pause(self.batch.writes) {
                 self.pending = Pending::Paused(pause);
                 return false;
             }
             let Batch { steps, bytes, writes, .. } = std::mem::take(&mut self.batch);
-            self.send(Submission { steps: Arc::new(steps), first: 0, bytes, writes });
+            self.send(Submission::new(steps, bytes, writes));
             return true;
         }
         if !self.batch.steps.is_empty() {
@@ -449,19 +522,27 @@ impl Connection {
             }
             return true;
         }
-        if let Some((call, handler, args)) = self.held.take() {
-            self.handle(&call, handler, &args);
-            return true;
+        match self.held.take() {
+            Some(Held::Call(call, handler, args)) => self.handle(&call, handler, &args),
+            Some(Held::Exec(exec)) => match self.pause(exec.writes()) {
+                Some(pause) => {
+                    self.held = Some(Held::Exec(exec));
+                    self.pending = Pending::Paused(pause);
+                    return false;
+                }
+                None => self.submit_exec(exec),
+            },
+            None => return false,
         }
-        false
+        true
     }
 
-    /// CLIENT PAUSE: what to wait for before the batch may go.
-    fn pause(&self) -> Option<BoxFuture<'static, ()>> {
+    /// CLIENT PAUSE: what to wait for before a batch, or a transaction, may go.
+    fn pause(&self, writes: bool) -> Option<BoxFuture<'static, ()>> {
         let server = self.session.server.clone();
         let now = server.env.clock.now();
         let pause = server.clients.paused(now)?;
-        if pause.kind == PauseKind::Write && !self.batch.writes {
+        if pause.kind == PauseKind::Write && !writes {
             return None;
         }
         Some(Box::pin(async move {
@@ -501,6 +582,12 @@ impl Connection {
         self.session.client.deadline_ms.store(0, Ordering::Relaxed);
         // Of several answers in the output the first one waits longest.
         self.replying_since.get_or_insert((sent_at, response.finished_at));
+        if let Some(exec) = self.exec.take()
+            && let Some(ends) = &response.parts
+        {
+            self.finish_exec(exec, response.replies, ends);
+            return self.check_output_limit();
+        }
         if self.output.is_empty() {
             self.output = response.replies;
         } else {
@@ -518,20 +605,26 @@ impl Connection {
     /// Storage did not answer: every command of the pipeline gets the error, every other reply its place.
     fn answer_all(&mut self, submission: &Submission, error: &CommandError) {
         self.session.client.deadline_ms.store(0, Ordering::Relaxed);
+        self.exec = None;
         let text = error.to_string();
         for step in &submission.steps[submission.first..] {
             match step {
                 Step::Reply(bytes) => self.output.extend_from_slice(bytes),
                 Step::Run(command) => {
-                    self.session.server.stats.count_error(&text);
                     command.counters.failed.add(1);
-                    if !command.silent {
-                        let mut reply = ReplyBuffer::from_bytes(std::mem::take(&mut self.output), command.protocol);
-                        reply.error(&text);
-                        self.output = reply.into_bytes();
-                    }
+                    self.answer_with(&text, command.protocol, command.silent);
                 }
+                Step::Exec(transaction) => self.answer_with(&text, transaction.protocol, transaction.silent),
             }
+        }
+    }
+
+    fn answer_with(&mut self, error: &str, protocol: Protocol, silent: bool) {
+        self.session.server.stats.count_error(error);
+        if !silent {
+            let mut reply = ReplyBuffer::from_bytes(std::mem::take(&mut self.output), protocol);
+            reply.error(error);
+            self.output = reply.into_bytes();
         }
     }
 
@@ -679,6 +772,18 @@ impl Connection {
             Err(error) => Event::Failed(error),
         })
     }
+}
+
+fn storage_command(
+    call: &Call,
+    operation: Box<dyn Operation>,
+    args: CommandArgs,
+    db: usize,
+    protocol: Protocol,
+    silent: bool,
+) -> StorageCommand {
+    let (name, is_fast, counters) = (call.command.name, call.command.has(Flag::Fast), call.counters.clone());
+    StorageCommand { name, counters, is_fast, operation, args, db, protocol, silent }
 }
 
 /// What a client that listens in RESP2 may still call: the rest would get replies that look like messages.

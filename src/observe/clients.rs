@@ -83,6 +83,8 @@ pub struct ClientFacts {
     pub last_container: Option<&'static str>,
     /// CLIENT NO-EVICT
     pub no_evict: bool,
+    /// Commands queued since MULTI.
+    pub queued: Option<usize>,
     /// It waits in a blocking command.
     pub blocked: bool,
     /// CLIENT UNBLOCK: its connection ends the wait, and clears this.

@@ -86,6 +86,7 @@ impl RuntimeManager {
             databases: Arc::new(ArcSwap::from_pointee(DatabaseMap::default())),
             keyspace: Arc::new(KeyspaceStats::default()),
             records: Arc::new(RecordCache::new(current.storage.record_cache_bytes, env.random.seed())),
+            watches: Arc::default(),
             shutdown,
             run_id: run_id(&env),
             env,
@@ -124,6 +125,7 @@ impl RuntimeManager {
             databases: server.databases.clone(),
             keyspace_stats: server.keyspace.clone(),
             key_events: server.key_events.clone(),
+            watches: server.watches.clone(),
             stats: server.stats.clone(),
             records: server.records.clone(),
         };

@@ -9,8 +9,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::execute::execute;
 use super::server::StorageState;
+use super::transaction;
 use crate::channel::slot::Started;
-use crate::channel::{Step, StorageRequest, StorageResponse};
+use crate::channel::{Step, StorageCommand, StorageRequest, StorageResponse, Transaction};
 use crate::engine::{ColumnFamily, EngineError, WriteOptions};
 use crate::keyspace::{CommandError, Keyspace, Txn};
 use crate::limits;
@@ -59,29 +60,59 @@ impl<'e> BatchProcessor<'e> {
         let Some(started) = responder.start() else { return };
         self.state.stats.runtime.queue.record(now.saturating_sub(sent_at));
         let mut next_step = first;
+        let mut parts = None;
         while next_step < steps.len() && replies.len() < limits::REPLY_CHUNK_BYTES {
-            self.step(&steps[next_step], &client, &mut replies);
+            match &steps[next_step] {
+                Step::Reply(bytes) => replies.extend_from_slice(bytes),
+                Step::Run(command) => {
+                    self.keyspace.begin(self.state.env.clock.unix_ms());
+                    self.command(command, &client, &mut replies);
+                }
+                Step::Exec(transaction) => parts = self.transaction(transaction, &client, &mut replies),
+            }
             next_step += 1;
         }
-        let response = StorageResponse { replies, next_step, finished_at: now };
+        let response = StorageResponse { replies, next_step, finished_at: now, parts };
         self.ran.push(Ran { steps, first, started, response, _share: share });
     }
 
-    fn step(&mut self, step: &Step, client: &Client, replies: &mut BytesMut) {
-        match step {
-            Step::Reply(bytes) => replies.extend_from_slice(bytes),
-            Step::Run(command) => {
-                self.operations += 1;
-                self.keyspace.begin(self.state.env.clock.unix_ms());
-                match execute(self.state.surroundings(), command, client, &mut self.keyspace, replies) {
-                    Ok(true) => {
-                        self.keyspace.keep();
-                    }
-                    Ok(false) => self.keyspace.undo(),
-                    Err(restart) => unreachable!("the writer's reads are unrestricted, yet one asked for {restart:?}"),
-                }
+    fn command(&mut self, command: &StorageCommand, client: &Client, replies: &mut BytesMut) {
+        self.operations += 1;
+        match execute(self.state.surroundings(), command, client, &mut self.keyspace, replies) {
+            Ok(true) => {
+                self.keyspace.keep();
+            }
+            Ok(false) => self.keyspace.undo(),
+            Err(restart) => unreachable!("the writer's reads are unrestricted, yet one asked for {restart:?}"),
+        }
+    }
+
+    /// Runs a transaction at one moment, unless a key that its client watches was touched. Returns the parts of its
+    /// reply, if they are asked for.
+    fn transaction(
+        &mut self,
+        transaction: &Transaction,
+        client: &Client,
+        replies: &mut BytesMut,
+    ) -> Option<Vec<usize>> {
+        self.keyspace.begin(self.state.env.clock.unix_ms());
+        let before = self.state.databases.load_full();
+        let touched = transaction.watches.as_ref().map_or(Ok(false), |set| self.keyspace.is_touched(set, &before));
+        match touched {
+            Ok(false) => {
+                let run = |command: &StorageCommand, replies: &mut BytesMut| {
+                    self.command(command, client, replies);
+                    Ok(())
+                };
+                return transaction::run_all(transaction, replies, run).ok().flatten();
+            }
+            Ok(true) => transaction::refuse(transaction, replies, ReplyBuffer::null_array),
+            Err(error) => {
+                self.state.stats.count_error(&error.to_string());
+                transaction::refuse(transaction, replies, |reply| reply.error(error.reply_text()));
             }
         }
+        None
     }
 
     /// Removes keys that are due, as part of the group. Returns how many index entries that took.
@@ -119,17 +150,24 @@ impl<'e> BatchProcessor<'e> {
         };
         let finished_at = state.env.clock.now();
         state.take_events(keyspace.events);
+        let before = state.databases.load_full();
+        if committed.is_ok() && !batch.is_empty() {
+            let metrics = &state.stats.storage;
+            metrics.groups_committed.add(1);
+            metrics.operations_committed.add(operations as u64);
+            metrics.group_operations.record(operations as u64);
+            metrics.group_bytes.record(batch.size_bytes() as u64);
+            publish(state, &keyspace);
+            state.wrote();
+        }
+        // Once it is visible, or a client could begin to watch a key in between and still read what was there before.
+        // And even if the commit failed, for then nobody knows what is on disk.
+        if let Err(error) = state.watches.touch(&mut keyspace, &before) {
+            tracing::error!(%error, "what a group touched is not known: all watched keys count as touched");
+            state.watches.touch_all();
+        }
         match &committed {
             Ok(()) => {
-                if !batch.is_empty() {
-                    let metrics = &state.stats.storage;
-                    metrics.groups_committed.add(1);
-                    metrics.operations_committed.add(operations as u64);
-                    metrics.group_operations.record(operations as u64);
-                    metrics.group_bytes.record(batch.size_bytes() as u64);
-                    publish(state, &keyspace);
-                    state.wrote();
-                }
                 state.key_events.push(keyspace.take_key_events());
                 for ran in ran {
                     ran.started.finish(StorageResponse { finished_at, ..ran.response });
@@ -172,14 +210,14 @@ fn failed(
     for step in &steps[first..] {
         match step {
             Step::Reply(bytes) => replies.extend_from_slice(bytes),
-            Step::Run(command) if command.silent => {}
-            Step::Run(command) => {
-                let mut reply = ReplyBuffer::from_bytes(replies, command.protocol);
+            Step::Run(StorageCommand { silent: true, .. }) | Step::Exec(Transaction { silent: true, .. }) => {}
+            Step::Run(StorageCommand { protocol, .. }) | Step::Exec(Transaction { protocol, .. }) => {
+                let mut reply = ReplyBuffer::from_bytes(replies, *protocol);
                 reply.error(&text);
                 replies = reply.into_bytes();
                 state.stats.count_error(&text);
             }
         }
     }
-    StorageResponse { replies, next_step: steps.len(), finished_at }
+    StorageResponse { replies, next_step: steps.len(), finished_at, parts: None }
 }

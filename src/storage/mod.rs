@@ -10,6 +10,7 @@ mod memory_read;
 mod reader;
 mod reclaim;
 mod server;
+mod transaction;
 mod writer;
 
 pub use execute::Surroundings;

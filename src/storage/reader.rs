@@ -8,8 +8,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
 
 use super::execute::{Restart, execute};
 use super::server::{StopSignal, StorageState};
+use super::transaction;
 use crate::channel::slot::Started;
-use crate::channel::{Step, StorageCommand, StorageRequest, StorageResponse};
+use crate::channel::{Step, StorageCommand, StorageRequest, StorageResponse, Transaction};
 use crate::engine::ReadTier;
 use crate::keyspace::Txn;
 use crate::limits;
@@ -20,6 +21,7 @@ pub struct Read {
     steps: Arc<Vec<Step>>,
     next_step: usize,
     replies: BytesMut,
+    parts: Option<Vec<usize>>,
     started: Started<StorageResponse>,
     client: Arc<Client>,
     share: OwnedSemaphorePermit,
@@ -77,7 +79,7 @@ fn begin(state: &StorageState, patient: Option<&Patient>, request: StorageReques
     let Some(started) = responder.start() else { return };
     state.stats.runtime.queue.record(now.saturating_sub(sent_at));
     state.stats.storage.requests_read.add(1);
-    let read = Read { steps, next_step: first, replies: buffer, started, client, share };
+    let read = Read { steps, next_step: first, replies: buffer, parts: None, started, client, share };
     let Some(patient) = patient else {
         serve(state, read, ReadTier::All, false);
         return;
@@ -105,13 +107,50 @@ fn serve(state: &StorageState, mut read: Read, tier: ReadTier, short_only: bool)
                     return Some(read);
                 }
             }
+            Step::Exec(transaction) if short_only && is_long(transaction) => return Some(read),
+            Step::Exec(transaction) => {
+                match run_transaction(state, transaction, &read.client, tier, &mut read.replies) {
+                    Some(parts) => read.parts = parts,
+                    None => return Some(read),
+                }
+            }
         }
         read.next_step += 1;
     }
-    let Read { next_step, replies, started, share, .. } = read;
-    started.finish(StorageResponse { replies, next_step, finished_at: state.env.clock.now() });
+    let Read { next_step, replies, parts, started, share, .. } = read;
+    started.finish(StorageResponse { replies, next_step, finished_at: state.env.clock.now(), parts });
     drop(share);
     None
+}
+
+fn is_long(transaction: &Transaction) -> bool {
+    transaction.steps.iter().any(|step| matches!(step, Step::Run(command) if command.operation.is_long()))
+}
+
+/// Runs a transaction that only reads, on one snapshot. Returns the parts of its reply, if they are asked for; or
+/// `None`: it needs the disk.
+fn run_transaction(
+    state: &StorageState,
+    transaction: &Transaction,
+    client: &Client,
+    tier: ReadTier,
+    replies: &mut BytesMut,
+) -> Option<Option<Vec<usize>>> {
+    assert!(transaction.watches.is_none(), "invariant: what is watched is judged by the writer");
+    let snapshot = state.engine.snapshot();
+    let mut keyspace = state.keyspace(Txn::snapshot(&*snapshot, tier));
+    let parts = transaction::run_all(transaction, replies, |command, replies| {
+        execute(state.surroundings(), command, client, &mut keyspace, replies).map(drop)
+    });
+    match parts {
+        Ok(parts) => {
+            state.take_events(keyspace.events);
+            state.key_events.push(keyspace.take_key_events());
+            Some(parts)
+        }
+        Err(Restart::Disk) => None,
+        Err(Restart::Snapshot) => unreachable!("a snapshot asked for a snapshot"),
+    }
 }
 
 /// Runs one command: without a snapshot if one read is enough for it, else on one. `false`: it needs the disk.

@@ -18,7 +18,9 @@ use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
 };
 use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
-use crate::keyspace::{CachedView, DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, RecordCache, Txn, TxnError};
+use crate::keyspace::{
+    CachedView, DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, RecordCache, Txn, TxnError, Watches,
+};
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
 use crate::observe::{Counter, ServerStats, nanos};
@@ -47,6 +49,7 @@ pub struct StorageState {
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
+    pub watches: Arc<Watches>,
     pub stats: Arc<ServerStats>,
     pub engine_statistics: ArcSwap<EngineStatistics>,
     /// The engine's latest state, read through the cache of records.
@@ -142,6 +145,7 @@ pub struct StorageParts {
     pub databases: Arc<ArcSwap<DatabaseMap>>,
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
+    pub watches: Arc<Watches>,
     pub stats: Arc<ServerStats>,
     pub records: Arc<RecordCache>,
 }
@@ -271,7 +275,7 @@ pub async fn on_engine_thread<T: Send + 'static>(
 
 /// Opens the store, claims it if it is new, and reads what has to be known of it.
 fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
-    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, stats, records } = parts;
+    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, watches, stats, records } = parts;
     // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
     // now, for an idle server would never get to it.
     let (engine, synced) = match engine {
@@ -304,6 +308,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         databases,
         keyspace_stats,
         key_events,
+        watches,
         stats,
         latest,
         random,

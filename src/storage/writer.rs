@@ -23,6 +23,8 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
     let mut received: VecDeque<StorageRequest> = VecDeque::new();
     let mut buffer = Vec::new();
     let mut housekeeping = Housekeeping::new(&state);
+    // How far an earlier writer came is not known: whoever watches a key may have missed a change.
+    state.watches.touch_all();
     loop {
         let batch_size = state.config.current().runtime.batch_size;
         tokio::select! {

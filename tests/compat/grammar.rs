@@ -63,7 +63,7 @@ impl Grammar {
     }
 
     /// A call, more likely than not of the family numbered `theme`.
-    fn call(&self, dice: &mut Dice, theme: Option<usize>) -> Vec<Bytes> {
+    pub fn call(&self, dice: &mut Dice, theme: Option<usize>) -> Vec<Bytes> {
         loop {
             let call = self.any_call(dice, theme);
             let name = name_of(&call);

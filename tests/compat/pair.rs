@@ -452,7 +452,7 @@ fn must_wait_after(call: &[Bytes]) -> bool {
 }
 
 /// Whether `call` may make a key expire.
-fn sets_a_time(call: &[Bytes]) -> bool {
+pub fn sets_a_time(call: &[Bytes]) -> bool {
     let name = name_of(call);
     let by_option = call
         .iter()

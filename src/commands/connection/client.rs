@@ -317,7 +317,7 @@ fn list(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> R
 }
 
 /// A client's line in CLIENT LIST. What does not exist here is said as Redis says it of a client without it: no file
-/// descriptor number, no transaction.
+/// descriptor number.
 fn describe(client: &Client, now: Duration) -> String {
     let facts = client.facts();
     let age_s = now.saturating_sub(client.connected_at).as_secs();
@@ -326,9 +326,11 @@ fn describe(client: &Client, now: Duration) -> String {
     let output = client.output_buffer_bytes.load(Ordering::Relaxed);
     let is_unix_socket = client.address.parse::<SocketAddr>().is_err();
     let [channels, patterns, shard_channels] = client.subscriptions.get();
+    let queued = facts.queued.map_or(-1, |count| count as i64);
     let mailbox = client.mailbox_bytes.load(Ordering::Relaxed);
     let flags: String = [
         (client.subscriptions.any(), 'P'),
+        (facts.queued.is_some(), 'x'),
         (facts.blocked, 'b'),
         (client.is_killed(), 'A'),
         (is_unix_socket, 'U'),
@@ -343,7 +345,7 @@ fn describe(client: &Client, now: Duration) -> String {
     };
     format!(
         "id={} addr={} laddr={} fd=-1 name={} age={age_s} idle={idle_s} flags={} db={} sub={channels} psub={patterns} \
-         ssub={shard_channels} multi=-1 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 \
+         ssub={shard_channels} multi={queued} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 \
          omem={mailbox} tot-mem={} events={} \
          cmd={command} user={USER} redir=-1 resp={} lib-name={} lib-ver={}\n",
         client.id,

@@ -1,0 +1,361 @@
+//! Several clients of one server at once: what each of them receives must be, byte for byte and in the same order, what
+//! it receives from the real redis-server. Transactions with WATCH, publish/subscribe, keyspace notifications, blocking.
+//!
+//! A dialogue is a list of lines `who> command`. After each the real server is given time to be done with it: two round
+//! trips of another connection, for it is one thread. Then ours must come to have sent the same; what it sends earlier
+//! (that a key expired) must come from the real one before the end.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::{Duration, Instant};
+
+use bulkhead::resp::encode_command;
+use bytes::BytesMut;
+
+use crate::dice::Dice;
+use crate::families::allowed;
+use crate::grammar::{Grammar, name_of};
+use crate::number;
+use crate::pair::{FLAGS, sets_a_time};
+use crate::sequence::line;
+use crate::support::{Client, PATIENCE, Server, split_line, wait_for};
+
+/// One line of a dialogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Line {
+    /// A client, by its name, sends a command.
+    Say(String, String),
+    /// A client goes away without a word.
+    Leave(String),
+    /// Time passes.
+    Wait(Duration),
+}
+
+impl Line {
+    fn parse(line: &str) -> Line {
+        if let Some(ms) = line.strip_prefix("wait ") {
+            return Line::Wait(Duration::from_millis(ms.parse().expect("a number of milliseconds")));
+        }
+        if let Some(who) = line.strip_prefix("leave ") {
+            return Line::Leave(who.into());
+        }
+        let (who, command) =
+            line.split_once("> ").unwrap_or_else(|| panic!("neither wait, leave nor `who> …`: {line}"));
+        Line::Say(who.into(), command.into())
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Line::Say(who, command) => format!("{who}> {command}"),
+            Line::Leave(who) => format!("leave {who}"),
+            Line::Wait(time) => format!("wait {}", time.as_millis()),
+        }
+    }
+}
+
+/// Dialogues of a text: separated by blank lines, `#` for comments.
+fn parse_all(text: &str) -> Vec<Vec<Line>> {
+    let lines = |block: &str| {
+        let lines = block.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(Line::parse).collect::<Vec<_>>()
+    };
+    text.split("\n\n").map(lines).filter(|dialogue| !dialogue.is_empty()).collect()
+}
+
+/// One server and those who talk to it.
+struct Side {
+    port: u16,
+    /// Looks after the others.
+    watcher: Client,
+    people: BTreeMap<String, Person>,
+}
+
+struct Person {
+    stream: TcpStream,
+    heard: Vec<u8>,
+    is_over: bool,
+}
+
+impl Person {
+    /// Takes what has come so far.
+    fn listen(&mut self) {
+        let mut chunk = [0; 64 * 1024];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return self.is_over = true,
+                Ok(len) => self.heard.extend_from_slice(&chunk[..len]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return self.is_over = true,
+            }
+        }
+    }
+}
+
+impl Side {
+    fn new(port: u16) -> Side {
+        let mut watcher = Client::connect(port);
+        for line in ["FLUSHALL", "CONFIG SET notify-keyspace-events \"\"", "CONFIG RESETSTAT"] {
+            assert_eq!(watcher.ask(line), "OK");
+        }
+        Side { port, watcher, people: BTreeMap::new() }
+    }
+
+    fn person(&mut self, who: &str) -> &mut Person {
+        let port = self.port;
+        self.people.entry(who.into()).or_insert_with(|| {
+            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a connection");
+            stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).expect("a usable socket");
+            Person { stream, heard: Vec::new(), is_over: false }
+        })
+    }
+
+    fn perform(&mut self, line: &Line) {
+        match line {
+            Line::Say(who, command) => {
+                let mut bytes = BytesMut::new();
+                encode_command(&split_line(command), &mut bytes);
+                // A connection that is closed shows when it is listened to.
+                let _ = self.person(who).stream.write_all(&bytes);
+            }
+            Line::Leave(who) => drop(self.people.remove(who)),
+            Line::Wait(time) => std::thread::sleep(*time),
+        }
+    }
+
+    fn listen(&mut self) {
+        self.people.values_mut().for_each(Person::listen);
+    }
+
+    fn blocked(&mut self) -> String {
+        let info = self.watcher.ask("INFO clients");
+        let at = info.find("blocked_clients:").expect("INFO's field");
+        info[at..].split("\\r").next().expect("a line").to_string()
+    }
+}
+
+/// Where a dialogue went another way, as a text.
+fn run(lines: &[Line], ours: u16, theirs: u16) -> Result<(), String> {
+    let [mut ours, mut theirs] = [ours, theirs].map(Side::new);
+    for (at, line) in lines.iter().enumerate() {
+        theirs.perform(line);
+        for _ in 0..2 {
+            assert_eq!(theirs.watcher.ask("PING"), "PONG");
+        }
+        theirs.listen();
+        let blocked = theirs.blocked();
+        ours.perform(line);
+        let until = Instant::now() + patience();
+        while !has_caught_up(&mut ours, &theirs) && Instant::now() < until {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        let same_blocked = wait_for(patience(), || (ours.blocked() == blocked).then_some(())).is_some();
+        if !same_blocked || !is_alike(&ours, &theirs, |ours, theirs| ours.starts_with(theirs)) {
+            return Err(report(&lines[..=at], &mut ours, &theirs, &blocked));
+        }
+    }
+    // What comes although nobody asked comes soon.
+    std::thread::sleep(Duration::from_millis(2));
+    ours.listen();
+    theirs.listen();
+    if is_alike(&ours, &theirs, |ours, theirs| ours == theirs) {
+        Ok(())
+    } else {
+        Err(report(lines, &mut ours, &theirs, ""))
+    }
+}
+
+/// How long ours may take for what the real server has done already. Not long, or shrinking takes forever.
+fn patience() -> Duration {
+    PATIENCE / 30
+}
+
+fn has_caught_up(ours: &mut Side, theirs: &Side) -> bool {
+    ours.listen();
+    theirs.people.iter().all(|(who, theirs)| {
+        let ours = &ours.people[who];
+        ours.heard.len() >= theirs.heard.len() && ours.is_over == theirs.is_over
+    })
+}
+
+fn is_alike(ours: &Side, theirs: &Side, is_alike: fn(&[u8], &[u8]) -> bool) -> bool {
+    theirs.people.iter().all(|(who, theirs)| {
+        let ours = &ours.people[who];
+        is_alike(&ours.heard, &theirs.heard) && ours.is_over == theirs.is_over
+    })
+}
+
+fn report(lines: &[Line], ours: &mut Side, theirs: &Side, blocked: &str) -> String {
+    let mut text: String = lines.iter().map(|line| line.text() + "\n").collect();
+    for (who, person) in &theirs.people {
+        let our = &ours.people[who];
+        if our.heard != person.heard || our.is_over != person.is_over {
+            let same = our.heard.iter().zip(&person.heard).take_while(|(a, b)| a == b).count();
+            let from = person.heard[..same].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let show = |person: &Person| format!("{} over={}", person.heard[from..].escape_ascii(), person.is_over);
+            let _ = write!(text, "# {who} expected: {}\n# {who} got:      {}\n", show(person), show(our));
+        }
+    }
+    let _ = writeln!(text, "# expected {blocked}, got {}", ours.blocked());
+    text
+}
+
+#[test]
+fn written_dialogues_go_as_with_the_real_server() {
+    let (ours, theirs) = (Server::start(FLAGS), Server::start_redis(FLAGS));
+    let dialogues = parse_all(include_str!("dialogues.txt"));
+    let failures: Vec<String> =
+        dialogues.iter().filter_map(|dialogue| run(dialogue, ours.port, theirs.port).err()).collect();
+    assert!(failures.is_empty(), "{} of {} differ:\n{}", failures.len(), dialogues.len(), failures.join("\n"));
+}
+
+#[test]
+fn generated_dialogues_go_as_with_the_real_server() {
+    let (ours, theirs) = (Server::start(FLAGS), Server::start_redis(FLAGS));
+    let (seed, count) = (number("COMPAT_SEED", 1), number("COMPAT_DIALOGUES", 150));
+    let grammar = Grammar::new(&mut theirs.client());
+    let mut failures = Vec::new();
+    for seed in seed..seed + count {
+        let dialogue = generate(seed, &grammar);
+        let Err(first) = run(&dialogue, ours.port, theirs.port) else { continue };
+        let shortest = shrink(dialogue, |lines| run(lines, ours.port, theirs.port).is_err());
+        let report = run(&shortest, ours.port, theirs.port).err().unwrap_or(first);
+        failures.push(format!("# COMPAT_SEED={seed} COMPAT_DIALOGUES=1\n{report}"));
+        if failures.len() >= number("COMPAT_FAILURES", 4) as usize {
+            break;
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Leaves out lines for as long as it still fails.
+fn shrink(mut lines: Vec<Line>, fails: impl Fn(&[Line]) -> bool) -> Vec<Line> {
+    let mut size = lines.len() / 2;
+    while size > 0 {
+        let mut at = 0;
+        while at < lines.len() {
+            let mut fewer = lines.clone();
+            fewer.drain(at..(at + size).min(lines.len()));
+            if !fewer.is_empty() && fails(&fewer) {
+                lines = fewer;
+            } else {
+                at += size;
+            }
+        }
+        size /= 2;
+    }
+    lines
+}
+
+/// What clients say to each other's trouble: `{k}` a key, `{v}` a value, `{d}` a database, `{c}` a channel.
+const COMMANDS: &[(usize, &str)] = &[
+    (8, "MULTI"),
+    (8, "EXEC"),
+    (2, "DISCARD"),
+    (6, "WATCH {k}"),
+    (2, "WATCH {k} {k}"),
+    (1, "UNWATCH"),
+    (6, "SET {k} {v}"),
+    (1, "SET {k} {v} NOSUCH"),
+    (1, "SET {k} {v} EX 100"),
+    (1, "SET {k} {v} XX"),
+    (4, "GET {k}"),
+    (3, "INCR {k}"),
+    (2, "APPEND {k} {v}"),
+    (1, "APPEND {k} \"\""),
+    (3, "DEL {k}"),
+    (1, "DEL {k} {k}"),
+    (1, "EXPIRE {k} 100"),
+    (1, "EXPIRE {k} -1"),
+    (1, "PERSIST {k}"),
+    (1, "RENAME {k} {k}"),
+    (1, "COPY {k} {k} REPLACE"),
+    (1, "MOVE {k} {d}"),
+    (1, "GETDEL {k}"),
+    (1, "GETEX {k} PERSIST"),
+    (1, "MSETNX {k} {v} {k} {v}"),
+    (1, "SETRANGE {k} 2 {v}"),
+    (2, "SELECT {d}"),
+    (1, "SELECT 99"),
+    (1, "SWAPDB {d} {d}"),
+    (1, "FLUSHDB"),
+    (1, "FLUSHALL"),
+    (1, "PING"),
+    (1, "PING {v}"),
+    (1, "ECHO {v}"),
+    (1, "NOSUCH {v}"),
+    (1, "GET"),
+    (1, "RESET"),
+    (2, "PUBLISH {c} {v}"),
+    (1, "SPUBLISH {c} {v}"),
+    (1, "PUBSUB NUMSUB {c}"),
+    (1, "PUBSUB NUMPAT"),
+    (1, "CLIENT REPLY SKIP"),
+    (1, "HELLO 3 NOSUCH"),
+    (1, "DBSIZE"),
+];
+
+/// What the one client says that mostly listens.
+const LISTENING: &[(usize, &str)] = &[
+    (4, "SUBSCRIBE {c}"),
+    (2, "SUBSCRIBE {c} {c}"),
+    (3, "PSUBSCRIBE {p}"),
+    (2, "SSUBSCRIBE {c}"),
+    (2, "UNSUBSCRIBE {c}"),
+    (1, "PUNSUBSCRIBE {p}"),
+    (1, "SUNSUBSCRIBE {c}"),
+    (1, "PING"),
+    (1, "PING {v}"),
+    (1, "GET {k}"),
+    (1, "MULTI"),
+    (1, "EXEC"),
+    (1, "RESET"),
+];
+
+fn generate(seed: u64, grammar: &Grammar) -> Vec<Line> {
+    let mut dice = Dice::new(seed);
+    let mut lines = Vec::new();
+    if dice.percent(60) {
+        lines.push(Line::Say("admin".into(), "CONFIG SET notify-keyspace-events AKEn".into()));
+        let channel = dice.pick(&["__keyevent@*", "__keyspace@*", "__key*"]);
+        lines.push(Line::Say("ear".into(), format!("PSUBSCRIBE {channel}")));
+    }
+    for _ in 0..10 + dice.below(30) {
+        let (who, commands) = match dice.below(10) {
+            0..5 => ("one", COMMANDS),
+            5..8 => ("two", COMMANDS),
+            _ => ("listener", LISTENING),
+        };
+        if dice.percent(15) {
+            // Anything at all, if it answers the same on both sides whenever it is asked.
+            let call = grammar.call(&mut dice, None);
+            if allowed(&name_of(&call)).is_none() && !sets_a_time(&call) {
+                lines.push(Line::Say(who.into(), line(&call)));
+            }
+            continue;
+        }
+        let (_, template) = dice.pick_weighted(commands, |(weight, _)| *weight);
+        let words = template.split(' ').map(|word| match word {
+            "{k}" => dice.pick(&["a", "b", "c"]),
+            "{v}" => dice.pick(&["1", "x", "hello", "\"\""]),
+            "{d}" => dice.pick(&["0", "1"]),
+            "{c}" => dice.pick(&["ch", "news", "a"]),
+            "{p}" => dice.pick(&["*", "ne*", "c?", "a"]),
+            word => word,
+        });
+        let command = words.collect::<Vec<_>>().join(" ");
+        lines.push(Line::Say(who.into(), command));
+    }
+    lines
+}
+
+#[test]
+fn a_dialogue_is_read_back_from_its_text() {
+    let text = "# why\none> SET k 1\nwait 5\n\nleave one\n";
+    let read = parse_all(text);
+    assert_eq!(read.len(), 2);
+    assert_eq!(read[0].iter().map(Line::text).collect::<Vec<_>>(), ["one> SET k 1", "wait 5"]);
+    let many = vec![Line::Wait(Duration::ZERO); 25];
+    assert_eq!(shrink(many, |lines| lines.len() > 3).len(), 4);
+}
