@@ -10,6 +10,7 @@ pub mod parse;
 pub mod secrets;
 pub mod spec;
 pub mod table;
+pub mod watch;
 
 mod bitmaps;
 mod connection;

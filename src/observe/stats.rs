@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{ChannelMetrics, Client, Histogram, LatencyMonitor, RuntimeMetrics, Sampler, SlowLog, StorageMetrics};
+use super::{
+    ChannelMetrics, Client, Health, Histogram, History, LatencyMonitor, RuntimeMetrics, Sampler, SlowLog,
+    StorageMetrics,
+};
 use crate::config::MonitoringConfig;
 use crate::resp::CommandArgs;
 
@@ -124,6 +127,8 @@ pub struct ServerStats {
     pub slowlog: SlowLog,
     pub latency: LatencyMonitor,
     pub sampler: Sampler,
+    pub health: Health,
+    pub history: History,
     errors: Mutex<BTreeMap<String, u64>>,
 }
 

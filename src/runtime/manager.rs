@@ -16,8 +16,8 @@ use crate::engine::Engine;
 use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats};
 use crate::limits;
-use crate::network::{NetworkError, NetworkServer};
-use crate::observe::{Clients, ServerStats};
+use crate::network::{HttpServer, NetworkError, NetworkServer};
+use crate::observe::{Clients, Phase, ServerStats};
 use crate::pubsub::Registry;
 use crate::storage::{StorageError, StorageParts, StorageServer, on_engine_thread};
 
@@ -51,6 +51,7 @@ pub struct RuntimeManager {
     storage_domain: Arc<dyn Domain>,
     storage: Option<StorageServer>,
     network: Option<NetworkServer>,
+    http: Option<HttpServer>,
 }
 
 impl RuntimeManager {
@@ -93,7 +94,7 @@ impl RuntimeManager {
             storage_state: ArcSwapOption::empty(),
             storage_domain: storage_domain.clone(),
         });
-        Ok(RuntimeManager { server, channel, network_domain, storage_domain, storage: None, network: None })
+        Ok(RuntimeManager { server, channel, network_domain, storage_domain, storage: None, network: None, http: None })
     }
 
     /// What all connections share.
@@ -101,17 +102,21 @@ impl RuntimeManager {
         &self.server
     }
 
-    /// Starts both sides, storage first. On an error nothing is left running.
+    /// Starts both sides, storage first; before them the health port, so that a start that takes long can be watched. On
+    /// an error nothing is left running.
     pub async fn start(&mut self) -> Result<(), StartError> {
-        let started = match self.start_storage(None).await {
-            Ok(()) => self.start_network().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = started {
+        if let Err(error) = self.start_all().await {
             self.stop().await;
             return Err(error);
         }
+        self.server.stats.health.set_phase(Phase::Serving);
         Ok(())
+    }
+
+    async fn start_all(&mut self) -> Result<(), StartError> {
+        self.http = Some(HttpServer::start(self.network_domain.clone(), self.server.clone()).await?);
+        self.start_storage(None).await?;
+        self.start_network().await
     }
 
     async fn start_storage(&mut self, engine: Option<Arc<dyn Engine>>) -> Result<(), StartError> {
@@ -140,16 +145,24 @@ impl RuntimeManager {
     /// Stops the storage side's threads and starts them anew over the same engine. Clients stay connected; their
     /// requests wait in the channel meanwhile.
     pub async fn restart_storage(&mut self) -> Result<(), StartError> {
+        self.server.stats.health.set_phase(Phase::RestartingStorage);
         let engine = match self.storage.take() {
             Some(storage) => Some(storage.stop().await),
             None => None,
         };
-        self.start_storage(engine).await
+        self.start_storage(engine).await?;
+        self.server.stats.health.set_phase(Phase::Serving);
+        Ok(())
     }
 
-    /// Where the server listens.
-    pub fn addresses(&self) -> &[Address] {
-        self.network.as_ref().map_or(&[], |network| &network.addresses)
+    /// Where the server listens for clients.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.network.as_ref().map_or_else(Vec::new, |network| network.listeners.addresses())
+    }
+
+    /// Where it answers HTTP.
+    pub fn http_addresses(&self) -> Vec<Address> {
+        self.http.as_ref().map_or_else(Vec::new, HttpServer::addresses)
     }
 
     pub fn health(&self) -> Health {
@@ -163,6 +176,7 @@ impl RuntimeManager {
     pub async fn stop(&mut self) {
         let grace = Duration::from_secs(u64::from(self.server.config.current().process.shutdown_timeout_s));
         self.server.shutdown.request();
+        self.server.stats.health.set_phase(Phase::Draining);
         if let Some(mut network) = self.network.take() {
             network.stopped().await;
             self.drain_clients(grace).await;

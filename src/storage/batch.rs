@@ -114,6 +114,9 @@ impl<'e> BatchProcessor<'e> {
         };
         let finished_at = state.env.clock.now();
         state.take_events(keyspace.events);
+        if !batch.is_empty() {
+            state.note_outcome(&committed);
+        }
         match &committed {
             Ok(()) => {
                 if !batch.is_empty() {

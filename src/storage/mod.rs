@@ -11,4 +11,5 @@ mod reclaim;
 mod server;
 mod writer;
 
+pub use crate::engine::EngineStatistics;
 pub use server::{StorageError, StorageParts, StorageServer, StorageState, on_engine_thread};

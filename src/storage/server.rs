@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,7 +20,7 @@ use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
 use crate::keyspace::{DatabaseMap, EventMask, Keyspace, KeyspaceEvents, KeyspaceStats, Txn, TxnError, ValueLimits};
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
-use crate::observe::{Counter, ServerStats, nanos};
+use crate::observe::{Condition, Counter, ServerStats, Status, nanos};
 
 /// Why storage did not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +53,12 @@ pub struct StorageState {
     unsynced_since_us: AtomicU64,
     /// As above, for the writes that the sync under way covers.
     syncing_since_us: AtomicU64,
+    /// The last group was not taken by the engine.
+    writes_refused: AtomicBool,
     /// Engine threads alive.
     pub threads: AtomicUsize,
+    /// Engine threads that should be.
+    pub threads_wanted: AtomicUsize,
 }
 
 impl StorageState {
@@ -86,6 +90,20 @@ impl StorageState {
                 counter.add(amount);
             }
         }
+    }
+
+    /// Lets the health checks see whether the engine takes writes.
+    pub fn note_outcome(&self, committed: &Result<(), EngineError>) {
+        let refused = committed.is_err();
+        if self.writes_refused.swap(refused, Ordering::Relaxed) == refused && !refused {
+            return;
+        }
+        let (status, reason) = match committed {
+            Ok(()) => (Status::Ok, "reads and writes are served".into()),
+            Err(error @ EngineError::NoSpace(_)) => (Status::Degraded, format!("writes are refused: {error}")),
+            Err(error) => (Status::Failing, format!("writes are refused: {error}")),
+        };
+        self.stats.health.set(Condition::StorageMode, status, reason);
     }
 
     /// Adds the time since `began` to a counter of busy time.
@@ -204,6 +222,7 @@ impl StorageServer {
         F: Future<Output = ()> + Send + 'static,
     {
         let (state, runs_on) = (self.state.clone(), domain.clone());
+        state.threads_wanted.fetch_add(1, Ordering::Relaxed);
         let supervisor = spawn(&**domain, async move {
             loop {
                 let mut thread = match spawn_engine_thread(&*runs_on, name.clone(), body()) {
@@ -310,7 +329,9 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),
         syncing_since_us: AtomicU64::new(0),
+        writes_refused: AtomicBool::new(false),
         threads: AtomicUsize::new(0),
+        threads_wanted: AtomicUsize::new(0),
     })
 }
 

@@ -6,7 +6,7 @@ use super::{ADMIN, BASE, CONTAINER};
 use crate::commands::introspection;
 use crate::commands::{Argument, Command, CommandError, Next, Run, Session};
 use crate::config::Directive;
-use crate::observe::set_log_level;
+use crate::observe::set_log_style;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::storage::on_engine_thread;
 
@@ -91,7 +91,7 @@ fn set(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Re
         // The name alone: a value may be a password.
         tracing::info!(client = session.client.id, directive = row.name, "CONFIG SET");
     }
-    set_log_level(session.server.config.current().log.level);
+    set_log_style(&session.server.config.current().log);
     reply.ok();
     Ok(Next::Done)
 }
