@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::commands::context::Server;
+use crate::commands::context::{Reconfigure, Server};
 use crate::commands::watch;
 use crate::config::{LiveConfig, Supervised};
 use crate::env::{Env, ShutdownRequest};
@@ -26,24 +26,50 @@ pub async fn run(env: Env, config: Arc<LiveConfig>, shutdown: Arc<ShutdownReques
     let server = manager.server().clone();
     let mut rounds = Rounds::default();
     loop {
-        tokio::select! {
+        let wish = tokio::select! {
             biased;
             () = shutdown.requested() => break,
-            () = server.storage_restart.notified() => {
-                tracing::info!("restarting storage");
-                if let Err(error) = manager.restart_storage().await {
-                    manager.stop().await;
-                    return Err(error);
-                }
-                tracing::info!(health = ?manager.health(), "storage restarted");
-            }
-            () = env.clock.sleep(SAMPLE_INTERVAL) => rounds.run(&server),
+            () = server.storage_restart.notified() => Wish::RestartStorage,
+            () = server.config.reload_requested() => Wish::Reload,
+            reconfigure = manager.reconfiguration() => Wish::Reconfigure(reconfigure),
+            () = env.clock.sleep(SAMPLE_INTERVAL) => Wish::Nothing,
+        };
+        if let Err(error) = fulfil(wish, &mut manager, &mut rounds).await {
+            manager.stop().await;
+            return Err(error);
         }
     }
     notify(&server, "STOPPING=1");
     tracing::info!("stopping: answering what is in flight");
     manager.stop().await;
     tracing::info!("bye");
+    Ok(())
+}
+
+/// What the server is asked for while it serves.
+enum Wish {
+    Nothing,
+    RestartStorage,
+    Reload,
+    Reconfigure(Reconfigure),
+}
+
+/// An error is the end of the server.
+async fn fulfil(wish: Wish, manager: &mut RuntimeManager, rounds: &mut Rounds) -> Result<(), StartError> {
+    match wish {
+        Wish::Nothing => rounds.run(manager.server()),
+        Wish::RestartStorage => {
+            tracing::info!("restarting storage");
+            manager.restart_storage().await?;
+            tracing::info!(health = ?manager.health(), "storage restarted");
+        }
+        Wish::Reload => manager.reload().await?,
+        Wish::Reconfigure(Reconfigure { pairs, done }) => {
+            let outcome = manager.reconfigure(&pairs).await?;
+            // Whoever asked may have left.
+            let _ = done.send(outcome);
+        }
+    }
     Ok(())
 }
 

@@ -20,10 +20,11 @@ use bulkhead::env::{Env, ShutdownRequest, StorageDoor, real};
 use parking_lot::Mutex;
 use support::{Client, eventually, free_port};
 
-/// A disk whose opening can be held up.
+/// A disk whose opening can be held up, with the server's configuration file on it.
 struct Disk {
     memory: Arc<MemoryDisk>,
     opens: Mutex<Option<Receiver<()>>>,
+    file: Arc<Mutex<String>>,
 }
 
 impl StorageDoor for Disk {
@@ -35,12 +36,13 @@ impl StorageDoor for Disk {
         Ok(MemoryEngine::open(self.memory.clone())?)
     }
 
-    fn replace_file(&self, _: &Path, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn replace_file(&self, _: &Path, content: &[u8]) -> io::Result<()> {
+        *self.file.lock() = String::from_utf8_lossy(content).into_owned();
+        Ok(())
     }
 
     fn read_file(&self, _: &Path) -> io::Result<String> {
-        Err(io::ErrorKind::Unsupported.into())
+        Ok(self.file.lock().clone())
     }
 }
 
@@ -49,6 +51,8 @@ struct Server {
     port: u16,
     http: u16,
     disk: Arc<MemoryDisk>,
+    file: Arc<Mutex<String>>,
+    config: Arc<LiveConfig>,
     shutdown: Arc<ShutdownRequest>,
     thread: Option<JoinHandle<()>>,
     /// Dropped or used, it lets the disk open.
@@ -67,21 +71,23 @@ impl Server {
         let (port, http) = (free_port(), free_port());
         let (release, opens) = release.unzip();
         let disk = MemoryDisk::new();
-        let door = Disk { memory: disk.clone(), opens: Mutex::new(opens) };
-        let text = format!("bind 127.0.0.1\nport {port}\nhealth-port {http}\n{lines}");
+        let text = format!("bind 127.0.0.1\nport {port}\nhealth-port {http}\n{lines}\n");
+        let file = Arc::new(Mutex::new(text.clone()));
+        let door = Disk { memory: disk.clone(), opens: Mutex::new(opens), file: file.clone() };
         let mut files = |_: &Path| Ok(text.clone());
         let machine = Machine { cores: 2, memory_bytes: 1 << 30 };
-        let Ok(Invocation::Serve(loaded)) = Invocation::parse(["-"], &machine, &mut files) else {
+        let Ok(Invocation::Serve(loaded)) = Invocation::parse(["bulkhead.conf"], &machine, &mut files) else {
             panic!("not a configuration: {text}")
         };
         let shutdown = Arc::new(ShutdownRequest::default());
         let env = Env { storage: Arc::new(door), ..real::env() };
-        let (config, stop) = (Arc::new(LiveConfig::new(*loaded)), shutdown.clone());
+        let config = Arc::new(LiveConfig::new(*loaded));
+        let (holds, stop) = (config.clone(), shutdown.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(bulkhead::server::run(env, config, stop)).expect("the server to run");
+            runtime.block_on(bulkhead::server::run(env, holds, stop)).expect("the server to run");
         });
-        Server { port, http, disk, shutdown, thread: Some(thread), _release: release }
+        Server { port, http, disk, file, config, shutdown, thread: Some(thread), _release: release }
     }
 
     fn client(&self) -> Client {
@@ -126,6 +132,12 @@ impl Drop for Server {
         self.disk.set_fault(None);
         self.shutdown.request();
     }
+}
+
+/// The value of a directive.
+fn directive(client: &mut Client, name: &str) -> String {
+    let reply = client.ask(&format!("CONFIG GET {name}"));
+    reply.rsplit_once("2) ").unwrap_or_else(|| panic!("{reply}")).1.trim_matches('"').to_string()
 }
 
 /// A field of INFO.
@@ -318,5 +330,122 @@ fn http_answers_what_it_knows_and_refuses_the_rest() {
     assert_eq!(server.client().ask("PING"), "PONG");
     drop(silent);
     eventually("places are free again", || server.get("/livez").0 == 200);
+    server.stop();
+}
+
+/// R5.4: what needs more than taking note of it is done, or refused together with all else of the same command.
+#[test]
+fn a_change_of_address_is_made_whole_or_not_at_all_and_no_client_notices() {
+    let mut server = Server::start("");
+    let mut client = server.client();
+    assert_eq!(client.ask("SET k v"), "OK");
+    let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let taken_port = taken.local_addr().expect("its address").port();
+    let refused = client.ask(&format!("CONFIG SET timeout 77 port {taken_port}"));
+    let reason = "(error) ERR CONFIG SET failed (possibly related to argument 'port') - cannot listen on 127.0.0.1:";
+    assert!(refused.starts_with(reason), "{refused}");
+    assert_eq!(directive(&mut client, "timeout"), "0");
+    assert_eq!(directive(&mut client, "port"), server.port.to_string());
+    assert_eq!(server.client().ask("GET k"), "\"v\"");
+
+    let port = free_port();
+    assert_eq!(client.ask(&format!("CONFIG SET port {port} timeout 77")), "OK");
+    assert_eq!(Client::connect(port).ask("GET k"), "\"v\"");
+    assert!(Client::try_connect(server.port).is_err(), "the old port is closed");
+    assert_eq!(client.ask("GET k"), "\"v\"", "who was connected stays");
+    assert_eq!(directive(&mut client, "timeout"), "77");
+
+    let http = free_port();
+    assert_eq!(client.ask(&format!("CONFIG SET health-port {http}")), "OK");
+    assert_eq!(server.get("/livez").0, 0, "nobody answers there any more");
+    server.http = http;
+    assert_eq!(server.get("/livez").0, 200);
+    assert_eq!(client.ask("CONFIG SET health-port 0"), "OK");
+    assert_eq!(server.get("/livez").0, 0);
+    assert_eq!(client.ask("CONFIG SET tcp-keepalive 60 bind 127.0.0.1"), "OK");
+    server.stop();
+}
+
+/// R5.4: the storage side is rebuilt while the network side serves.
+#[test]
+fn the_readers_are_resized_under_load_and_no_reply_is_lost() {
+    let server = Server::start("storage-threads 3");
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let workers: Vec<_> = (0..4)
+        .map(|_| {
+            let (mut client, done) = (server.client(), done.clone());
+            std::thread::spawn(move || {
+                let mut count = 0u64;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert!(client.ask("INCR counter").starts_with("(integer)"));
+                    assert!(client.ask("GET counter").starts_with('"'));
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    let mut operator = server.client();
+    for threads in [5, 1, 4] {
+        assert_eq!(operator.ask(&format!("CONFIG SET storage-threads {threads}")), "OK");
+        // The writer, the one that syncs and the one that watches come on top.
+        eventually("as many threads as asked for", || {
+            field(&mut operator, "runtimes", "engine_threads_alive") >= threads + 3
+        });
+        assert_eq!(field(&mut operator, "runtimes", "storage_reader_threads"), threads);
+    }
+    assert_eq!(field(&mut operator, "runtimes", "storage_starts"), 4);
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    let count: u64 = workers.into_iter().map(|worker| worker.join().expect("a client was refused")).sum();
+    assert_eq!(operator.ask("GET counter"), format!("\"{count}\""));
+    server.stop();
+}
+
+#[test]
+fn the_channel_grows_and_shrinks_while_it_is_used() {
+    let server = Server::start("channel-max-bytes 8mb");
+    let mut client = server.client();
+    for (limit, bytes) in [("32mb", 32u64 << 20), ("2mb", 2 << 20), ("16mb", 16 << 20)] {
+        assert_eq!(client.ask(&format!("CONFIG SET channel-max-bytes {limit}")), "OK");
+        assert_eq!(field(&mut client, "channel", "channel_bytes_max"), bytes);
+        assert_eq!(client.ask("SET k v"), "OK");
+        eventually("nothing is in the channel", || field(&mut client, "channel", "channel_bytes") == 0);
+    }
+    server.stop();
+}
+
+/// SIGHUP: what the file says holds; what can change at a start only is named and left.
+#[test]
+fn the_file_is_read_again_on_request() {
+    let server = Server::start("slowlog-max-len 7");
+    let mut client = server.client();
+    assert_eq!(client.ask("CONFIG SET timeout 9"), "OK");
+    let port = free_port();
+    let text = server.file.lock().replace(&format!("\nport {}", server.port), &format!("\nport {port}"));
+    *server.file.lock() = text.replace("slowlog-max-len 7", "slowlog-max-len 8\ndatabases 3\nnetwork-threads 9");
+    server.config.request_reload();
+    eventually("it listens where the file says", || Client::try_connect(port).is_ok());
+    eventually("the rest holds too", || directive(&mut client, "slowlog-max-len") == "8");
+    assert_eq!(directive(&mut client, "timeout"), "0", "what was set by hand is gone");
+    assert_eq!(directive(&mut client, "databases"), "16");
+
+    *server.file.lock() = "slowlog-max-len 8\nno-such-directive 1\n".into();
+    server.config.request_reload();
+    // Comes after it, and so after what it did not do.
+    assert_eq!(client.ask("CONFIG SET tcp-keepalive 61"), "OK");
+    assert_eq!(
+        (directive(&mut client, "slowlog-max-len"), directive(&mut client, "port")),
+        ("8".into(), port.to_string())
+    );
+    *server.file.lock() = text.replace("slowlog-max-len 7", "slowlog-max-len 9");
+    server.config.request_reload();
+    eventually("a bad file changes nothing, a good one does", || directive(&mut client, "slowlog-max-len") == "9");
+
+    // CONFIG REWRITE keeps the rest of the file.
+    *server.file.lock() = format!("# mine\n{}", server.file.lock());
+    assert_eq!(client.ask("CONFIG SET slowlog-max-len 11"), "OK");
+    assert_eq!(client.ask("CONFIG REWRITE"), "OK");
+    let file = server.file.lock().clone();
+    assert!(file.starts_with("# mine\nbind 127.0.0.1\n") && file.contains("\nslowlog-max-len 11\n"), "{file}");
     server.stop();
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::CommandTable;
 use crate::channel::{KeyEventQueue, StorageClient};
-use crate::config::LiveConfig;
+use crate::config::{ConfigSetError, LiveConfig, Pairs};
 use crate::env::{Domain, Env, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats};
 use crate::observe::{Client, Clients, ServerStats};
@@ -85,6 +85,13 @@ impl Session {
     }
 }
 
+/// A change of the configuration with consequences for listeners, threads or the engine: the runtime manager makes it, or
+/// refuses it as a whole.
+pub struct Reconfigure {
+    pub pairs: Pairs,
+    pub done: oneshot::Sender<Result<(), ConfigSetError>>,
+}
+
 /// What all connections share. Everything in it answers without waiting for storage, [`Server::storage`] excepted.
 pub struct Server {
     pub env: Env,
@@ -104,6 +111,8 @@ pub struct Server {
     pub run_id: String,
     /// Asks for the storage side to be started anew (DEBUG RESTART-STORAGE).
     pub storage_restart: Notify,
+    /// Asks for a change of the configuration that takes more than taking note of it (CONFIG SET port).
+    pub reconfigure: mpsc::Sender<Reconfigure>,
     /// The storage side, while it runs: for its figures. Its engine is not for the network side (R2.1).
     pub storage_state: ArcSwapOption<StorageState>,
     /// Where threads may wait for the disk: CONFIG REWRITE.

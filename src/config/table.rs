@@ -251,7 +251,7 @@ pub static DIRECTIVES: &[Directive] = &[
     active(ENGINE, "rocksdb.compression", Kind::Word(Compression::WORDS), "auto",
         |c, v| c.storage.rocksdb.compression = Compression::of(v.word()),
         "Of the levels below the first two: none, lz4, or zstd (on the last level, LZ4 above); auto is lz4, or zstd \
-         with more than 4 cores.").auto(compression).fixed(),
+         with more than 4 cores.").auto(compression),
     active(ENGINE, "rocksdb.rate_limiter_bytes_per_sec", SIZE, "0",
         |c, v| c.storage.rocksdb.rate_limiter_bytes_per_sec = v.number(),
         "Bytes a second that flush and compaction may write; 0 is no limit.").fixed(),

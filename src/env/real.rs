@@ -45,15 +45,19 @@ pub fn machine() -> Machine {
     Machine { cores, memory_bytes: crate::observe::machine_memory_bytes() }
 }
 
-/// Drives `server` on the calling thread, and requests `shutdown` at SIGTERM or SIGINT. A second SIGINT ends the process
-/// at once, as with Redis.
-pub fn block_on<T>(shutdown: Arc<ShutdownRequest>, server: impl Future<Output = T>) -> io::Result<T> {
+/// Drives `server` on the calling thread, requests `shutdown` at SIGTERM or SIGINT, and calls `reload` at SIGHUP. A second
+/// SIGINT ends the process at once, as with Redis.
+pub fn block_on<T>(
+    shutdown: Arc<ShutdownRequest>,
+    reload: impl Fn(),
+    server: impl Future<Output = T>,
+) -> io::Result<T> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        // Redis ignores it; the default would end the process when its terminal closes.
-        let _hangup = signal(SignalKind::hangup())?;
+        // The default would end the process when its terminal closes.
+        let mut hangup = signal(SignalKind::hangup())?;
         let mut server = std::pin::pin!(server);
         let mut interrupted = false;
         loop {
@@ -61,6 +65,7 @@ pub fn block_on<T>(shutdown: Arc<ShutdownRequest>, server: impl Future<Output = 
                 biased;
                 result = &mut server => return Ok(result),
                 _ = terminate.recv() => shutdown.request(),
+                _ = hangup.recv() => reload(),
                 _ = interrupt.recv() => {
                     if std::mem::replace(&mut interrupted, true) {
                         tracing::warn!("interrupted again: leaving without a clean stop");

@@ -77,6 +77,10 @@ impl Listeners {
             let _ = sender.send(bind_all(&server, missing, options).await);
         });
         let new = bound.await.map_err(|_| NetworkError::Ended)??;
+        let kept = wanted.iter().any(|(address, _)| is_open(address));
+        if !wanted.is_empty() && !kept && new.is_empty() {
+            return Err(NetworkError::Nowhere);
+        }
         Ok(Bound { wanted: wanted.into_iter().map(|(address, _)| address).collect(), new })
     }
 

@@ -36,9 +36,6 @@ impl NetworkServer {
         let mut listeners = Listeners::new(domain.clone(), server.clone(), Arc::new(admit), true);
         let bound = listeners.bind(client_addresses(&config)?, &config.network).await?;
         listeners.switch(bound, &config.network);
-        if listeners.addresses().is_empty() {
-            return Err(NetworkError::Nowhere);
-        }
         let publishing = server.clone();
         let publisher = async move {
             tokio::select! {
