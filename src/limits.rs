@@ -49,8 +49,6 @@ pub const PATIENT_QUEUE: usize = 1024;
 
 // ---- Background work ----------------------------------------------------------------------------------------------
 
-/// How often the writer looks for expired keys (Redis: `hz` 10).
-pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(100);
 /// Expired keys removed in one group.
 pub const EXPIRE_BATCH: usize = 256;
 /// Flushed databases are reclaimed every so many housekeeping rounds.

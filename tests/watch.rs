@@ -449,3 +449,34 @@ fn the_file_is_read_again_on_request() {
     assert!(file.starts_with("# mine\nbind 127.0.0.1\n") && file.contains("\nslowlog-max-len 11\n"), "{file}");
     server.stop();
 }
+
+/// R2.3: background work is seen and steered.
+#[test]
+fn background_work_is_run_paused_and_resumed_on_request() {
+    let server = Server::start("");
+    let mut client = server.client();
+    assert_eq!(client.ask("SET k v PX 1"), "OK");
+    assert_eq!(client.ask("SAVE"), "OK");
+    assert_eq!(field(&mut client, "persistence", "rdb_saves"), 1);
+    assert_eq!(client.ask("BGSAVE SCHEDULE"), "Background saving started");
+    eventually("the second flush", || field(&mut client, "persistence", "rdb_saves") == 2);
+    for task in ["compact", "flush", "statistics", "reclaim", "expire", "sync"] {
+        assert_eq!(client.ask(&format!("BGTASK RUN {task} WAIT")), "OK", "{task}");
+    }
+    assert_eq!(client.ask("BGTASK PAUSE expire"), "OK");
+    let before = field(&mut client, "stats", "expired_keys");
+    assert_eq!(client.ask("SET k v PX 1"), "OK");
+    // Nobody looks at the key, and nobody removes it; asked once, it is done once.
+    assert_eq!(client.ask("BGTASK RUN statistics WAIT"), "OK");
+    assert_eq!(client.ask("DBSIZE"), "(integer) 1");
+    eventually("its time has come", || {
+        assert_eq!(client.ask("BGTASK RUN expire WAIT"), "OK");
+        field(&mut client, "stats", "expired_keys") == before + 1
+    });
+    assert_eq!(client.ask("BGTASK RESUME expire"), "OK");
+    server.disk.set_fault(Some(DiskFault::NoSpace));
+    assert_eq!(client.ask("SAVE"), "(error) ERR");
+    assert!(client.ask("BGTASK RUN flush WAIT").starts_with("(error) ERR The background task failed: no space left"));
+    assert!(client.ask("INFO persistence").contains("rdb_last_bgsave_status:err"));
+    server.stop();
+}

@@ -16,7 +16,7 @@ use crate::keyspace::{DatabaseMap, KeyspaceStats};
 use crate::observe::{Client, Clients, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
 use crate::resp::Protocol;
-use crate::storage::StorageState;
+use crate::storage::{BackgroundTaskManager, StorageState};
 
 /// What the connection does after a network-side command.
 pub enum Next {
@@ -111,6 +111,8 @@ pub struct Server {
     pub run_id: String,
     /// Asks for the storage side to be started anew (DEBUG RESTART-STORAGE).
     pub storage_restart: Notify,
+    /// What storage does besides answering: seen and steered by BGTASK.
+    pub background: Arc<BackgroundTaskManager>,
     /// Asks for a change of the configuration that takes more than taking note of it (CONFIG SET port).
     pub reconfigure: mpsc::Sender<Reconfigure>,
     /// The storage side, while it runs: for its figures. Its engine is not for the network side (R2.1).

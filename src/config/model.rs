@@ -150,6 +150,10 @@ pub struct StorageConfig {
     pub databases: u32,
     /// `appendfsync`.
     pub fsync: Fsync,
+    /// `background-flush-interval`; 0: none.
+    pub flush_interval_s: u64,
+    /// `background-compact-interval`; 0: none.
+    pub compact_interval_s: u64,
     pub rocksdb: RocksDbConfig,
 }
 

@@ -205,6 +205,10 @@ pub static DIRECTIVES: &[Directive] = &[
     active(STORAGE, "appendfsync", Kind::Word(Fsync::WORDS), "everysec", |c, v| c.storage.fsync = Fsync::of(v.word()),
         "When the log is forced to disk: always before each answer, once a second, or no (when the system pleases). \
          A crash of this process loses nothing acknowledged under any of them; a power cut may, except under always."),
+    active(STORAGE, "background-flush-interval", INT, "0", |c, v| c.storage.flush_interval_s = v.number(),
+        "Seconds between two flushes of all memtables, which shorten recovery; 0 leaves it to the engine."),
+    active(STORAGE, "background-compact-interval", INT, "0", |c, v| c.storage.compact_interval_s = v.number(),
+        "Seconds between two compactions of everything; 0 leaves it to the engine. See also BGTASK."),
 
     // Runtimes, channel and batches
     active(RUNTIMES, "runtime-mode", Kind::Word(RuntimeMode::WORDS), "dual",

@@ -179,6 +179,8 @@ fn every_directive_of_redis_is_known_with_its_default_and_its_mutability() {
     let ours = DIRECTIVES.iter().filter(|row| row.change != Change::FileOnly && !listed.contains(row.name));
     let ours: Vec<&str> = ours.map(|row| row.name).filter(|name| !name.starts_with("rocksdb.")).collect();
     let expected = [
+        "background-flush-interval",
+        "background-compact-interval",
         "runtime-mode",
         "network-threads",
         "storage-threads",

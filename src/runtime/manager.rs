@@ -20,7 +20,7 @@ use crate::limits;
 use crate::network::{Bound, HttpServer, NetworkError, NetworkServer, client_addresses, http_addresses};
 use crate::observe::{Clients, Phase, ServerStats, set_log_style};
 use crate::pubsub::Registry;
-use crate::storage::{StorageError, StorageParts, StorageServer, on_engine_thread};
+use crate::storage::{BackgroundTaskManager, StorageError, StorageParts, StorageServer, on_engine_thread};
 
 /// Which step of the start-up failed, and why.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,7 @@ impl RuntimeManager {
         let renames: Vec<(String, String)> =
             current.commands.renames.iter().map(|rename| (rename.from.clone(), rename.to.clone())).collect();
         let (reconfigure, reconfigurations) = mpsc::channel(1);
+        let background = Arc::new(BackgroundTaskManager::new(env.clock.clone()));
         let server = Arc::new(Server {
             commands: CommandTable::new(&renames, &stats.commands),
             clients: Clients::default(),
@@ -93,6 +94,7 @@ impl RuntimeManager {
             run_id: run_id(&env),
             env,
             config,
+            background,
             storage_restart: Notify::new(),
             reconfigure,
             storage_state: ArcSwapOption::empty(),
@@ -142,6 +144,7 @@ impl RuntimeManager {
             keyspace_stats: server.keyspace.clone(),
             key_events: server.key_events.clone(),
             stats: server.stats.clone(),
+            background: server.background.clone(),
         };
         let storage = StorageServer::start(self.storage_domain.clone(), parts, engine).await?;
         server.storage_state.store(Some(storage.state.clone()));

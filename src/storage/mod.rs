@@ -1,8 +1,9 @@
 //! The storage runtime's side: takes requests from the channel, runs them against the engine, answers.
 //!
-//! One [`writer`] commits in groups; [`reader`]s answer what only reads; [`maintenance`] keeps the WAL synced and
-//! reclaims. All run on engine threads. Nothing here knows a socket, and nothing here waits for a client.
+//! One [`writer`] commits in groups; [`reader`]s answer what only reads; [`maintenance`] keeps the WAL synced;
+//! [`background`] flushes, compacts and keeps the books of all that nobody waits for. All run on engine threads. Nothing here knows a socket, and nothing here waits for a client.
 
+mod background;
 mod batch;
 mod execute;
 mod maintenance;
@@ -12,4 +13,5 @@ mod server;
 mod writer;
 
 pub use crate::engine::EngineStatistics;
+pub use background::{BackgroundTask, BackgroundTaskManager, TaskStatus};
 pub use server::{StorageError, StorageParts, StorageServer, StorageState, on_engine_thread};

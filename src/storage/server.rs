@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::background::{self, BackgroundTaskManager};
 use super::{maintenance, reader, writer};
 use crate::channel::{KeyEventQueue, MessageChannel};
 use crate::config::{Fsync, LiveConfig};
@@ -47,6 +48,7 @@ pub struct StorageState {
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
     pub stats: Arc<ServerStats>,
+    pub background: Arc<BackgroundTaskManager>,
     pub engine_statistics: ArcSwap<EngineStatistics>,
     random: Mutex<Random>,
     /// Microseconds on the monotonic clock, plus one, of the oldest acknowledged write that no sync has covered; 0: none.
@@ -146,6 +148,11 @@ impl StopSignal {
         let _ = self.0.wait_for(|stop| *stop).await;
     }
 
+    /// Whether the loops are to end.
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Whether the loops are to end, waiting up to `patience` for it.
     pub async fn requested_within(&mut self, state: &StorageState, patience: Duration) -> bool {
         tokio::select! {
@@ -165,6 +172,7 @@ pub struct StorageParts {
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
     pub stats: Arc<ServerStats>,
+    pub background: Arc<BackgroundTaskManager>,
 }
 
 /// The running storage side.
@@ -211,8 +219,12 @@ impl StorageServer {
         self.supervise(&domain, "sto-writer".into(), move || writer::run(shared.clone(), signal.clone()));
         let (shared, signal) = (state.clone(), stop.clone());
         self.supervise(&domain, "sto-sync".into(), move || maintenance::sync_wal(shared.clone(), signal.clone()));
-        let (shared, signal) = (state.clone(), stop);
+        let (shared, signal) = (state.clone(), stop.clone());
         self.supervise(&domain, "sto-stats".into(), move || maintenance::watch_engine(shared.clone(), signal.clone()));
+        let (shared, signal) = (state.clone(), stop);
+        self.supervise(&domain, "sto-background".into(), move || background::run(shared.clone(), signal.clone()));
+        // A compaction may take hours: a stop does not wait for it. It ends at its next step, or as the engine closes.
+        self.supervisors.pop();
         Ok(())
     }
 
@@ -260,7 +272,7 @@ impl StorageServer {
 
     /// Whether every engine thread runs.
     pub fn is_healthy(&self) -> bool {
-        self.state.threads.load(Ordering::Relaxed) == self.supervisors.len()
+        self.state.threads.load(Ordering::Relaxed) == self.state.threads_wanted.load(Ordering::Relaxed)
     }
 
     /// Ends the loops, requests already queued included. The engine stays open: the caller keeps or closes it.
@@ -293,7 +305,7 @@ pub async fn on_engine_thread<T: Send + 'static>(
 
 /// Opens the store, claims it if it is new, and reads what has to be known of it.
 fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
-    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, stats } = parts;
+    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, stats, background } = parts;
     // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
     // now, for an idle server would never get to it.
     let (engine, synced) = match engine {
@@ -326,6 +338,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         keyspace_stats,
         key_events,
         stats,
+        background,
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),
         syncing_since_us: AtomicU64::new(0),

@@ -18,6 +18,7 @@ use crate::config::REDIS_VERSION;
 use crate::observe::{Rate, Side, info_fields, kernel_release, machine_memory_bytes};
 use crate::pubsub::Topic;
 use crate::resp::{CommandArgs, ReplyBuffer};
+use crate::storage::BackgroundTask;
 
 pub static INFO: Command = Command {
     name: "info",
@@ -199,22 +200,20 @@ fn memory(server: &Arc<Server>, fields: &mut Fields) {
 fn persistence(server: &Arc<Server>, fields: &mut Fields) {
     let errors =
         server.storage_state.load().as_ref().map_or(0, |state| state.engine_statistics.load().background_errors);
-    let write_status = if errors > 0 { "err" } else { "ok" };
-    fields.put_zeros(&[
-        "loading",
-        "async_loading",
-        "current_cow_peak",
-        "current_cow_size",
-        "current_cow_size_age",
-        "rdb_changes_since_last_save",
-        "rdb_bgsave_in_progress",
-    ]);
+    let flush = server.background.status(BackgroundTask::Flush);
+    let status = |failed: bool| if failed { "err" } else { "ok" };
+    fields.put_zeros(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    fields.put("current_fork_perc", "0.00");
+    fields.put_zeros(&["current_save_keys_processed", "current_save_keys_total", "rdb_changes_since_last_save"]);
+    fields.put("rdb_bgsave_in_progress", u8::from(flush.running_for.is_some()));
     fields.put("rdb_last_save_time", saved_until(server));
-    fields.put("rdb_last_bgsave_status", "ok");
-    fields.put("rdb_last_bgsave_time_sec", -1);
-    fields.put("rdb_current_bgsave_time_sec", -1);
+    fields.put("rdb_last_bgsave_status", status(flush.last_error.is_some()));
+    let last_took = (flush.runs > 0).then_some(flush.last_took);
+    for (name, time) in [("rdb_last_bgsave_time_sec", last_took), ("rdb_current_bgsave_time_sec", flush.running_for)] {
+        fields.put(name, time.map_or(-1, |time| time.as_secs() as i64));
+    }
+    fields.put("rdb_saves", flush.runs - flush.failures);
     fields.put_zeros(&[
-        "rdb_saves",
         "rdb_last_cow_size",
         "rdb_last_load_keys_expired",
         "rdb_last_load_keys_loaded",
@@ -226,7 +225,7 @@ fn persistence(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("aof_current_rewrite_time_sec", -1);
     fields.put("aof_last_bgrewrite_status", "ok");
     fields.put_zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    fields.put("aof_last_write_status", write_status);
+    fields.put("aof_last_write_status", status(errors > 0));
     fields.put_zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
