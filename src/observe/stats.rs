@@ -113,6 +113,9 @@ pub struct ServerStats {
     pub commands_processed: Counter,
     pub net_input_bytes: Counter,
     pub net_output_bytes: Counter,
+    /// Reads from and writes to sockets that moved bytes.
+    pub socket_reads: Counter,
+    pub socket_writes: Counter,
     pub error_replies: Counter,
     /// Clients that wait in a blocking command now.
     pub blocked_clients: Counter,
@@ -191,6 +194,8 @@ impl ServerStats {
             &self.commands_processed,
             &self.net_input_bytes,
             &self.net_output_bytes,
+            &self.socket_reads,
+            &self.socket_writes,
             &self.error_replies,
             &self.keyspace_hits,
             &self.keyspace_misses,

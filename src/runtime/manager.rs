@@ -125,6 +125,7 @@ impl RuntimeManager {
             return Err(error);
         }
         self.server.stats.health.set_phase(Phase::Serving);
+        self.server.stats.runtime.startup_bytes.set(self.server.env.host.process().anonymous_bytes);
         Ok(())
     }
 

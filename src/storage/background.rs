@@ -83,6 +83,8 @@ pub struct TaskStatus {
     /// When the last run ended, as Unix time in milliseconds, and how long it took.
     pub last_end_unix_ms: u64,
     pub last_took: Duration,
+    /// How long all runs took together.
+    pub total_took: Duration,
     /// Why it failed, if the last run did.
     pub last_error: Option<String>,
 }
@@ -99,6 +101,7 @@ struct TaskState {
     runs: AtomicU64,
     failures: AtomicU64,
     items: AtomicU64,
+    took_us: AtomicU64,
     last: Mutex<Last>,
     /// How many of the times that it was asked for are done, and why the last of them failed, if it did.
     answered: watch::Sender<(u64, Option<String>)>,
@@ -211,6 +214,7 @@ impl BackgroundTaskManager {
             items: load(&state.items),
             last_end_unix_ms: last.end_unix_ms,
             last_took: last.took,
+            total_took: Duration::from_micros(load(&state.took_us)),
             last_error: last.error.clone(),
         }
     }
@@ -247,11 +251,9 @@ impl Drop for Run<'_> {
         state.failures.fetch_add(u64::from(self.outcome.is_err()), Ordering::Relaxed);
         state.items.fetch_add(self.items, Ordering::Relaxed);
         let clock = &self.manager.clock;
-        *state.last.lock() = Last {
-            end_unix_ms: clock.unix_ms(),
-            took: clock.now().saturating_sub(self.began),
-            error: self.outcome.clone().err(),
-        };
+        let took = clock.now().saturating_sub(self.began);
+        state.took_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        *state.last.lock() = Last { end_unix_ms: clock.unix_ms(), took, error: self.outcome.clone().err() };
         state.running_since_us.store(0, Ordering::Release);
         state.answered.send_replace((self.answers, self.outcome.clone().err()));
     }

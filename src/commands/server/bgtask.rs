@@ -11,13 +11,13 @@ use crate::storage::BackgroundTask;
 pub static BGTASK: Command = Command {
     name: "bgtask",
     summary: "A container for commands about background work",
-    since: "7.0.15",
+    since: "0.1.0",
     subcommands: &[&HELP, &LIST, &PAUSE, &RESUME, &RUN],
     ..CONTAINER
 };
 
 static HELP: Command = Command {
-    since: "7.0.15",
+    since: "0.1.0",
     examples: r#"> BGTASK HELP
 ..."#,
     ..introspection::HELP
@@ -28,7 +28,7 @@ const NAME: &[Argument] = &[Argument::string("task")];
 static LIST: Command = Command {
     name: "list",
     summary: "Returns each background task, whether it runs or is paused, its progress and how it went.",
-    since: "7.0.15",
+    since: "0.1.0",
     arity: 2,
     flags: ADMIN,
     tips: &["nondeterministic_output"],
@@ -81,7 +81,7 @@ fn list(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Resu
 static RUN: Command = Command {
     name: "run",
     summary: "Runs a background task as soon as can be, paused or not, and waits for it if asked to.",
-    since: "7.0.15",
+    since: "0.1.0",
     complexity: "O(N) for compact, where N is the size of the data.",
     arity: -3,
     flags: ADMIN,
@@ -120,7 +120,7 @@ fn run(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Re
 static PAUSE: Command = Command {
     name: "pause",
     summary: "Keeps a background task, or ALL that may be paused, from running by itself.",
-    since: "7.0.15",
+    since: "0.1.0",
     arity: 3,
     flags: ADMIN,
     arguments: NAME,
@@ -139,7 +139,7 @@ fn pause(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
 static RESUME: Command = Command {
     name: "resume",
     summary: "Lets a background task, or ALL, run by itself again.",
-    since: "7.0.15",
+    since: "0.1.0",
     arity: 3,
     flags: ADMIN,
     arguments: NAME,

@@ -142,6 +142,7 @@ fn server(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("os", format_args!("Linux {} {}", kernel_release(), std::env::consts::ARCH));
     fields.put("arch_bits", usize::BITS);
     fields.put("monotonic_clock", "POSIX clock_gettime");
+    fields.put("atomicvar_api", "rust-std");
     fields.put("multiplexing_api", "epoll");
     fields.put("process_id", std::process::id());
     fields.put("process_supervised", config.process.supervised.word());
@@ -152,6 +153,8 @@ fn server(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("uptime_in_days", uptime.as_secs() / 86_400);
     fields.put("hz", config.runtime.hz);
     fields.put("configured_hz", config.runtime.hz);
+    // Redis' 24 bits of seconds.
+    fields.put("lru_clock", clock.unix_time().as_secs() & 0xff_ffff);
     fields.put("executable", std::env::current_exe().unwrap_or_default().display());
     fields.put("config_file", server.config.file().map_or_else(|_| "".into(), |path| path.to_string_lossy()));
     fields.put("io_threads_active", 0);
@@ -161,12 +164,15 @@ fn clients(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("connected_clients", server.clients.len());
     fields.put("cluster_connections", 0);
     fields.put("maxclients", server.config.current().network.clients_max);
+    fields.put("client_recent_max_input_buffer", server.stats.runtime.input_buffer_max.get());
+    fields.put("client_recent_max_output_buffer", server.stats.runtime.output_buffer_max.get());
     fields.put("blocked_clients", server.stats.blocked_clients.get());
     fields.put_zeros(&["tracking_clients", "clients_in_timeout_table"]);
 }
 
 /// "Used" is what the process has in memory of its own (allocator's reserves included), and the peak is that of all
-/// that was resident. The data itself is on disk: there is no limit to evict for.
+/// that was resident. The data itself is on disk: there is no limit to evict for, and what counts as data set here is what
+/// the engine holds of it in memory.
 fn memory(server: &Arc<Server>, fields: &mut Fields) {
     let usage = server.env.host.process();
     let (used, resident, peak) = (usage.anonymous_bytes, usage.resident_bytes, usage.resident_bytes_max);
@@ -174,8 +180,17 @@ fn memory(server: &Arc<Server>, fields: &mut Fields) {
     fields.put_bytes("used_memory_rss", resident);
     fields.put_bytes("used_memory_peak", peak);
     fields.put("used_memory_peak_perc", format_args!("{:.2}%", ratio(used, peak) * 100.0));
+    let engine = server.storage_state.load().as_ref().map(|state| state.engine_statistics.load_full());
+    let dataset = engine.map_or(0, |engine| engine.memtable_bytes + engine.block_cache_bytes).min(used);
+    fields.put("used_memory_overhead", used - dataset);
+    fields.put("used_memory_startup", server.stats.runtime.startup_bytes.get());
+    fields.put("used_memory_dataset", dataset);
+    fields.put("used_memory_dataset_perc", format_args!("{:.2}%", ratio(dataset, used) * 100.0));
     fields.put_bytes("total_system_memory", machine_memory_bytes());
     fields.put_bytes("used_memory_lua", 0);
+    fields.put_zeros(&["used_memory_vm_eval", "used_memory_scripts_eval", "used_memory_vm_functions"]);
+    fields.put_bytes("used_memory_vm_total", 0);
+    fields.put("used_memory_functions", 0);
     fields.put_bytes("used_memory_scripts", 0);
     fields.put_zeros(&["number_of_cached_scripts", "number_of_functions", "number_of_libraries"]);
     fields.put_bytes("maxmemory", 0);
@@ -190,6 +205,7 @@ fn memory(server: &Arc<Server>, fields: &mut Fields) {
         "mem_cluster_links",
         "mem_aof_buffer",
     ]);
+    fields.put("mem_clients_normal", server.stats.runtime.client_buffers_bytes.get());
     fields.put("mem_allocator", if cfg!(feature = "rocks") { "jemalloc" } else { "libc" });
     fields.put_zeros(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
 }
@@ -245,6 +261,11 @@ fn stats(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("rejected_connections", stats.connections_rejected.get());
     fields.put_zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     fields.put("expired_keys", stats.expired_keys.get());
+    // Keys that are due are removed in the order of their time, with no sampling and no cap.
+    fields.put("expired_stale_perc", "0.00");
+    fields.put("expired_time_cap_reached_count", 0);
+    let expiry = server.background.status(BackgroundTask::Expire);
+    fields.put("expire_cycle_cpu_milliseconds", expiry.total_took.as_millis());
     fields.put_zeros(&[
         "evicted_keys",
         "evicted_clients",
@@ -271,7 +292,11 @@ fn stats(server: &Arc<Server>, fields: &mut Fields) {
         "tracking_total_items",
         "tracking_total_prefixes",
     ]);
+    fields.put("unexpected_error_replies", 0);
     fields.put("total_error_replies", stats.error_replies.get());
+    fields.put("total_reads_processed", stats.socket_reads.get());
+    fields.put("total_writes_processed", stats.socket_writes.get());
+    fields.put_zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
     fields.put_zeros(&["dump_payload_sanitizations", "io_threaded_reads_processed", "io_threaded_writes_processed"]);
 }
 
@@ -298,6 +323,11 @@ fn cpu(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("used_cpu_user", seconds(usage.cpu_user));
     fields.put("used_cpu_sys_children", seconds(usage.cpu_system_children));
     fields.put("used_cpu_user_children", seconds(usage.cpu_user_children));
+    // Where Redis has one thread that serves clients, we have a pool.
+    let pools = server.stats.runtime.pools.load();
+    let network = pools.iter().find(|pool| pool.name == "net").cloned().unwrap_or_default();
+    fields.put("used_cpu_sys_main_thread", seconds(network.cpu_system));
+    fields.put("used_cpu_user_main_thread", seconds(network.cpu_user));
 }
 
 fn command_stats(server: &Arc<Server>, fields: &mut Fields) {
