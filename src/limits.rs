@@ -52,8 +52,6 @@ pub const PATIENT_QUEUE: usize = 1024;
 
 // ---- Background work ----------------------------------------------------------------------------------------------
 
-/// How often the writer looks for expired keys (Redis: `hz` 10).
-pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(100);
 /// Expired keys removed in one group.
 pub const EXPIRE_BATCH: usize = 256;
 /// Flushed databases are reclaimed every so many housekeeping rounds.
@@ -120,6 +118,16 @@ pub const SLOWLOG_ARGUMENTS_MAX: usize = 32;
 pub const SLOWLOG_ARGUMENT_BYTES_MAX: usize = 128;
 /// Seconds with a latency spike that are remembered of an event (Redis: `LATENCY_TS_LEN`).
 pub const LATENCY_SAMPLES_MAX: usize = 160;
+/// Changes of health that are remembered.
+pub const HEALTH_CHANGES_MAX: usize = 128;
+/// Seconds of the server's life that the status page can draw.
+pub const HISTORY_SECONDS: usize = 600;
+/// Connections to the health port at once; the next one is closed.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Bytes of one HTTP request, its headers included.
+pub const HTTP_REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// How long an HTTP request may take to arrive, and its answer to leave.
+pub const HTTP_PATIENCE: Duration = Duration::from_secs(5);
 /// Log lines that may wait to be written; more are dropped and counted.
 pub const LOG_LINES_WAITING_MAX: usize = 8192;
 /// Bytes of a client's word that an error message repeats.

@@ -64,7 +64,16 @@ fn serve(loaded: Loaded) -> ExitCode {
     }
     let shutdown = Arc::new(ShutdownRequest::default());
     let config = Arc::new(LiveConfig::new(loaded));
-    let code = match real::block_on(shutdown.clone(), bulkhead::server::run(real::env(), config, shutdown)) {
+    let pid_file = config.current().process.pid_file.clone();
+    if let Some(path) = &pid_file
+        && let Err(error) = std::fs::write(path, format!("{}\n", std::process::id()))
+    {
+        // As Redis: whoever wants the file will miss it; clients will not.
+        tracing::warn!(path = %path.display(), %error, "the pidfile could not be written");
+    }
+    let reloaded = config.clone();
+    let server = bulkhead::server::run(real::env(), config, shutdown.clone());
+    let code = match real::block_on(shutdown, || reloaded.request_reload(), server) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             tracing::error!("{error}");
@@ -76,6 +85,10 @@ fn serve(loaded: Loaded) -> ExitCode {
             ExitCode::FAILURE
         }
     };
+    if let Some(path) = pid_file {
+        // It may be gone already.
+        let _ = std::fs::remove_file(path);
+    }
     drop(log);
     code
 }

@@ -2,8 +2,11 @@
 //! [`run`]; there is no other way to put the rooms together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::LiveConfig;
+use crate::commands::context::{Reconfigure, Server};
+use crate::commands::watch;
+use crate::config::{LiveConfig, Supervised};
 use crate::env::{Env, ShutdownRequest};
 use crate::observe::SAMPLE_INTERVAL;
 use crate::runtime::{RuntimeManager, StartError};
@@ -15,25 +18,87 @@ pub async fn run(env: Env, config: Arc<LiveConfig>, shutdown: Arc<ShutdownReques
     for address in manager.addresses() {
         tracing::info!(%address, "listening");
     }
+    for address in manager.http_addresses() {
+        tracing::info!(%address, "listening for HTTP");
+    }
     tracing::info!("Ready to accept connections");
+    notify(manager.server(), "READY=1\nSTATUS=Ready to accept connections");
     let server = manager.server().clone();
+    let mut rounds = Rounds::default();
     loop {
-        tokio::select! {
+        let wish = tokio::select! {
             biased;
             () = shutdown.requested() => break,
-            () = server.storage_restart.notified() => {
-                tracing::info!("restarting storage");
-                if let Err(error) = manager.restart_storage().await {
-                    manager.stop().await;
-                    return Err(error);
-                }
-                tracing::info!(health = ?manager.health(), "storage restarted");
-            }
-            () = env.clock.sleep(SAMPLE_INTERVAL) => server.stats.sample(env.clock.now()),
+            () = server.storage_restart.notified() => Wish::RestartStorage,
+            () = server.config.reload_requested() => Wish::Reload,
+            reconfigure = manager.reconfiguration() => Wish::Reconfigure(reconfigure),
+            () = env.clock.sleep(SAMPLE_INTERVAL) => Wish::Nothing,
+        };
+        if let Err(error) = fulfil(wish, &mut manager, &mut rounds).await {
+            manager.stop().await;
+            return Err(error);
         }
     }
+    notify(&server, "STOPPING=1");
     tracing::info!("stopping: answering what is in flight");
     manager.stop().await;
     tracing::info!("bye");
     Ok(())
+}
+
+/// What the server is asked for while it serves.
+enum Wish {
+    Nothing,
+    RestartStorage,
+    Reload,
+    Reconfigure(Reconfigure),
+}
+
+/// An error is the end of the server.
+async fn fulfil(wish: Wish, manager: &mut RuntimeManager, rounds: &mut Rounds) -> Result<(), StartError> {
+    match wish {
+        Wish::Nothing => rounds.run(manager.server()),
+        Wish::RestartStorage => {
+            tracing::info!("restarting storage");
+            manager.restart_storage().await?;
+            tracing::info!(health = ?manager.health(), "storage restarted");
+        }
+        Wish::Reload => manager.reload().await?,
+        Wish::Reconfigure(Reconfigure { pairs, done }) => {
+            let outcome = manager.reconfigure(&pairs).await?;
+            // Whoever asked may have left.
+            let _ = done.send(outcome);
+        }
+    }
+    Ok(())
+}
+
+/// Tells the init system, if the configuration says that there is one (`supervised`).
+fn notify(server: &Server, state: &str) {
+    if server.config.current().process.supervised != Supervised::No {
+        server.env.host.notify(state);
+    }
+}
+
+/// What is done now and then while nothing else happens: when it was done last.
+#[derive(Default)]
+struct Rounds {
+    watched_at: Duration,
+    logged_at: Duration,
+}
+
+impl Rounds {
+    fn run(&mut self, server: &Arc<Server>) {
+        let now = server.env.clock.now();
+        server.stats.sample(now);
+        if now >= self.watched_at + watch::INTERVAL {
+            self.watched_at = now;
+            watch::every_second(server);
+        }
+        let log_interval = Duration::from_secs(server.config.current().monitoring.log_interval_s);
+        if !log_interval.is_zero() && now >= self.logged_at + log_interval {
+            self.logged_at = now;
+            watch::log_figures(server);
+        }
+    }
 }

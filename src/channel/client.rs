@@ -27,7 +27,7 @@ struct Shared {
     capacity: usize,
     /// One permit per byte of `channel-max-bytes`.
     bytes: Arc<Semaphore>,
-    bytes_max: usize,
+    bytes_max: AtomicUsize,
     /// Connections that wait for room in the channel.
     waiting: AtomicUsize,
     clock: Arc<dyn Clock>,
@@ -77,9 +77,9 @@ impl StorageClient {
         stats: Arc<ServerStats>,
     ) -> (StorageClient, MessageChannel) {
         let (senders, channel) = MessageChannel::new(capacity);
-        let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
+        let bytes_max = bytes_limit(bytes_max);
         let bytes = Arc::new(Semaphore::new(bytes_max));
-        let waiting = AtomicUsize::new(0);
+        let (bytes_max, waiting) = (AtomicUsize::new(bytes_max), AtomicUsize::new(0));
         let shared = Shared { senders, capacity, bytes, bytes_max, waiting, clock, stats };
         (StorageClient { shared: Arc::new(shared) }, channel)
     }
@@ -97,7 +97,20 @@ impl StorageClient {
 
     /// Bytes of requests that have not ended, and the most there may be.
     pub fn bytes(&self) -> (usize, usize) {
-        (self.shared.bytes_max - self.shared.bytes.available_permits(), self.shared.bytes_max)
+        let bytes_max = self.shared.bytes_max.load(Ordering::Relaxed);
+        (bytes_max.saturating_sub(self.shared.bytes.available_permits()), bytes_max)
+    }
+
+    /// `channel-max-bytes` changed. More room is there at once; less is taken away as requests end, and until that is done
+    /// the future waits.
+    pub async fn set_bytes_max(self, bytes_max: usize) {
+        let bytes_max = bytes_limit(bytes_max);
+        let before = self.shared.bytes_max.swap(bytes_max, Ordering::Relaxed);
+        self.shared.bytes.add_permits(bytes_max.saturating_sub(before));
+        let surplus = before.saturating_sub(bytes_max) as u32;
+        if let Ok(permits) = self.shared.bytes.acquire_many(surplus).await {
+            permits.forget();
+        }
     }
 
     /// Connections that wait because the channel is full.
@@ -154,6 +167,11 @@ impl StorageClient {
     }
 }
 
+/// What a semaphore can count.
+fn bytes_limit(bytes_max: usize) -> usize {
+    bytes_max.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize)
+}
+
 /// Counts one waiting connection, for as long as it lives.
 struct Waiting(Arc<Shared>);
 
@@ -170,7 +188,7 @@ impl Shared {
 
     /// A request heavier than all of the channel passes alone.
     fn weight(&self, outgoing: &Outgoing) -> u32 {
-        outgoing.bytes.clamp(1, self.bytes_max) as u32
+        outgoing.bytes.clamp(1, self.bytes_max.load(Ordering::Relaxed)) as u32
     }
 
     fn package(&self, outgoing: Outgoing, share: OwnedSemaphorePermit) -> (StorageRequest, InFlight) {

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::CommandTable;
 use super::table::Call;
 use crate::channel::{KeyEventQueue, StorageClient};
-use crate::config::LiveConfig;
+use crate::config::{ConfigSetError, LiveConfig, Pairs};
 use crate::env::{Domain, Env, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache, WatchSet, Watches};
 use crate::observe::{Client, Clients, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
 use crate::resp::{CommandArgs, Protocol};
-use crate::storage::StorageState;
+use crate::storage::{BackgroundTaskManager, StorageState};
 
 /// What the connection does after a network-side command.
 pub enum Next {
@@ -112,6 +112,13 @@ impl Session {
     }
 }
 
+/// A change of the configuration with consequences for listeners, threads or the engine: the runtime manager makes it, or
+/// refuses it as a whole.
+pub struct Reconfigure {
+    pub pairs: Pairs,
+    pub done: oneshot::Sender<Result<(), ConfigSetError>>,
+}
+
 /// What all connections share. Everything in it answers without waiting for storage, [`Server::storage`] excepted.
 pub struct Server {
     pub env: Env,
@@ -134,6 +141,10 @@ pub struct Server {
     pub run_id: String,
     /// Asks for the storage side to be started anew (DEBUG RESTART-STORAGE).
     pub storage_restart: Notify,
+    /// What storage does besides answering: seen and steered by BGTASK.
+    pub background: Arc<BackgroundTaskManager>,
+    /// Asks for a change of the configuration that takes more than taking note of it (CONFIG SET port).
+    pub reconfigure: mpsc::Sender<Reconfigure>,
     /// The storage side, while it runs: for its figures. Its engine is not for the network side (R2.1).
     pub storage_state: ArcSwapOption<StorageState>,
     /// Where threads may wait for the disk: CONFIG REWRITE.

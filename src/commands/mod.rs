@@ -11,6 +11,7 @@ pub mod secrets;
 pub mod spec;
 pub mod table;
 pub mod transactions;
+pub mod watch;
 
 mod bitmaps;
 mod collections;

@@ -59,6 +59,8 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// The directives that were given and that this server has no use for, by name, sorted.
     pub without_effect: Vec<&'static str>,
+    /// What was read, to read it again.
+    pub(super) line: CommandLine,
 }
 
 impl Loaded {
@@ -82,8 +84,8 @@ impl Invocation {
             Some(Action::Help) => Ok(Invocation::Help),
             Some(Action::Version) => Ok(Invocation::Version),
             Some(Action::SampleConfig) => Ok(Invocation::SampleConfig),
-            Some(Action::CheckConfig) => Loader::load(&line, machine, files).map(Box::new).map(Invocation::CheckConfig),
-            None => Loader::load(&line, machine, files).map(Box::new).map(Invocation::Serve),
+            Some(Action::CheckConfig) => line.load(machine, files).map(Box::new).map(Invocation::CheckConfig),
+            None => line.load(machine, files).map(Box::new).map(Invocation::Serve),
         }
     }
 }
@@ -113,8 +115,8 @@ fn action(argument: &[u8]) -> Option<Action> {
 }
 
 /// A command line, split but not understood.
-#[derive(Debug, Default)]
-struct CommandLine {
+#[derive(Clone, Debug, Default)]
+pub(super) struct CommandLine {
     action: Option<Action>,
     file: Option<PathBuf>,
     standard_input: bool,
@@ -165,6 +167,11 @@ impl CommandLine {
         Err(ConfigErrors(strays.into_iter().map(stray).collect()))
     }
 
+    /// Reads the files that it names, and its flags.
+    pub(super) fn load(&self, machine: &Machine, files: &mut dyn ConfigFiles) -> Result<Loaded, ConfigErrors> {
+        Loader::load(self, machine, files)
+    }
+
     /// A `--save` that nothing follows says `--save ""`: so do scripts that build a command line from an empty list.
     fn end_save(&mut self) {
         if let Some(flag) = self.flags.last_mut().filter(|flag| matches!(&flag[..], [name] if name == b"save")) {
@@ -204,7 +211,7 @@ impl Loader<'_> {
         for flag in &line.flags {
             loader.read_words(Origin::Flag, flag);
         }
-        loader.finish(machine, line.file.clone())
+        loader.finish(machine, line)
     }
 
     /// Reads one file, and the files that it includes where it includes them.
@@ -279,14 +286,21 @@ impl Loader<'_> {
     }
 
     /// The whole, once all is read. What does not fit together is looked for only among values that are valid alone.
-    fn finish(mut self, machine: &Machine, file: Option<PathBuf>) -> Result<Loaded, ConfigErrors> {
+    fn finish(mut self, machine: &Machine, line: &CommandLine) -> Result<Loaded, ConfigErrors> {
         match self.settings.config(machine) {
             Ok(config) if self.errors.is_empty() => {
                 let rows = DIRECTIVES.iter().zip(&self.given);
                 let idle = rows.filter(|(row, given)| given.is_some() && row.has_no_effect());
                 let mut without_effect: Vec<&'static str> = idle.map(|(row, _)| row.name).collect();
                 without_effect.sort_unstable();
-                return Ok(Loaded { config, settings: self.settings, machine: *machine, file, without_effect });
+                return Ok(Loaded {
+                    config,
+                    settings: self.settings,
+                    machine: *machine,
+                    file: line.file.clone(),
+                    without_effect,
+                    line: line.clone(),
+                });
             }
             Err(conflicts) if self.errors.is_empty() => {
                 for (name, cause) in conflicts {

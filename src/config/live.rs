@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::directive::{Change, Directive};
-use super::error::{ConfigSetError, NoConfigFile};
-use super::invocation::Loaded;
+use super::error::{ConfigErrors, ConfigSetError, NoConfigFile};
+use super::invocation::{CommandLine, ConfigFiles, Loaded};
 use super::model::{Config, Machine};
 use super::settings::Settings;
 use super::table::{self, DIRECTIVES};
@@ -28,7 +29,12 @@ pub struct LiveConfig {
     settings: Mutex<Settings>,
     machine: Machine,
     file: Option<PathBuf>,
+    line: CommandLine,
+    reload: Notify,
 }
+
+/// Names and values, as CONFIG SET takes them.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl LiveConfig {
     /// Begins with what was read at the start.
@@ -38,7 +44,36 @@ impl LiveConfig {
             settings: Mutex::new(loaded.settings),
             machine: loaded.machine,
             file: loaded.file,
+            line: loaded.line,
+            reload: Notify::new(),
         }
+    }
+
+    /// SIGHUP: asks for the files to be read again.
+    pub fn request_reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Resolves when that was asked for.
+    pub async fn reload_requested(&self) {
+        self.reload.notified().await;
+    }
+
+    /// Reads files and flags anew, as at the start. Returns what CONFIG SET has to be told for them to hold, and the
+    /// directives that say something else than what holds and can change at a start only.
+    pub fn reload(&self, files: &mut dyn ConfigFiles) -> Result<(Pairs, Vec<&'static str>), ConfigErrors> {
+        let loaded = self.line.load(&self.machine, files)?;
+        let settings = self.settings.lock();
+        let (mut pairs, mut fixed) = (Pairs::new(), Vec::new());
+        for (index, row) in DIRECTIVES.iter().enumerate() {
+            let wanted = loaded.settings.value(index);
+            match row.change {
+                _ if wanted == settings.value(index) => {}
+                Change::Live => pairs.push((row.name.into(), wanted.text())),
+                Change::Fixed | Change::Protected | Change::FileOnly => fixed.push(row.name),
+            }
+        }
+        Ok((pairs, fixed))
     }
 
     /// The configuration as of now. Whoever needs two values that belong together takes them from one of these.
@@ -86,7 +121,24 @@ impl LiveConfig {
     where
         C: FnOnce(&Config, &[&'static Directive]) -> Result<(), (&'static str, String)>,
     {
-        let failed = |argument: &str, reason: String| ConfigSetError::Failed { argument: argument.into(), reason };
+        let mut settings = self.settings.lock();
+        let (wanted, config) = self.with(&settings, pairs)?;
+        let changed = wanted.changed_since(&settings);
+        carry_out(&config, &changed).map_err(|(name, reason)| failed(name, reason))?;
+        *settings = wanted;
+        self.current.store(Arc::new(config));
+        Ok(changed)
+    }
+
+    /// What [`LiveConfig::set`] would do: the configuration that would hold, and the rows that would change.
+    pub fn check(&self, pairs: &[(&[u8], &[u8])]) -> Result<(Config, Vec<&'static Directive>), ConfigSetError> {
+        let settings = self.settings.lock();
+        let (wanted, config) = self.with(&settings, pairs)?;
+        Ok((config, wanted.changed_since(&settings)))
+    }
+
+    /// The settings with new values for some directives, and what they mean together.
+    fn with(&self, settings: &Settings, pairs: &[(&[u8], &[u8])]) -> Result<(Settings, Config), ConfigSetError> {
         let refused = |name: &[u8], reason: &str| failed(&String::from_utf8_lossy(name), reason.into());
 
         // All names first: one bad name must not depend on the values before it.
@@ -103,7 +155,6 @@ impl LiveConfig {
             }
         }
 
-        let mut settings = self.settings.lock();
         let mut wanted = settings.clone();
         for ((index, spelled), (_, value)) in named.iter().zip(pairs) {
             let many = DIRECTIVES[*index].kind.takes_many_words();
@@ -116,11 +167,7 @@ impl LiveConfig {
             let (name, cause) = conflicts.iter().find(|(name, _)| said(name)).unwrap_or(&conflicts[0]);
             failed(name, cause.to_string())
         })?;
-        let changed = wanted.changed_since(&settings);
-        carry_out(&config, &changed).map_err(|(name, reason)| failed(name, reason))?;
-        *settings = wanted;
-        self.current.store(Arc::new(config));
-        Ok(changed)
+        Ok((wanted, config))
     }
 
     /// The file that CONFIG REWRITE reads and replaces.
@@ -189,6 +236,10 @@ impl LiveConfig {
         rewritten.extend(appended);
         rewritten.iter().map(|line| format!("{line}\n")).collect()
     }
+}
+
+fn failed(argument: &str, reason: String) -> ConfigSetError {
+    ConfigSetError::Failed { argument: argument.into(), reason }
 }
 
 /// Whether a line concerns one class of clients, which stands at its default: it need not be written.

@@ -24,7 +24,7 @@ mod tests;
 pub use directive::{Change, Directive, Meaning};
 pub use error::{Cause, ConfigError, ConfigErrors, ConfigSetError, NoConfigFile, Origin};
 pub use invocation::{ConfigFiles, Invocation, Loaded};
-pub use live::LiveConfig;
+pub use live::{LiveConfig, Pairs};
 pub use manual::{REDIS_VERSION, help, sample_config, version};
 pub use model::*;
 pub use settings::Settings;

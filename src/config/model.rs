@@ -152,6 +152,10 @@ pub struct StorageConfig {
     pub fsync: Fsync,
     /// `record-cache-size`.
     pub record_cache_bytes: usize,
+    /// `background-flush-interval`; 0: none.
+    pub flush_interval_s: u64,
+    /// `background-compact-interval`; 0: none.
+    pub compact_interval_s: u64,
     pub rocksdb: RocksDbConfig,
 }
 
@@ -227,6 +231,8 @@ pub struct EncodingsConfig {
 pub struct LogConfig {
     /// `loglevel`.
     pub level: LogLevel,
+    /// `log-format`.
+    pub format: LogFormat,
     /// `logfile`, relative to `dir`; `None`: standard output.
     pub file: Option<PathBuf>,
 }
@@ -242,6 +248,16 @@ pub struct MonitoringConfig {
     pub latency_threshold_ms: u64,
     /// `health-port`; 0: off.
     pub health_port: u16,
+    /// `health-stall-threshold`.
+    pub health_stall_ms: u64,
+    /// `health-channel-threshold`.
+    pub health_channel_percent: u32,
+    /// `health-unsynced-threshold`; 0: never.
+    pub health_unsynced_ms: u64,
+    /// `health-free-space-threshold`; 0: never.
+    pub health_free_bytes: u64,
+    /// `metrics-log-interval`; 0: never.
+    pub log_interval_s: u64,
 }
 
 /// The process as the init system sees it.
@@ -299,6 +315,14 @@ word_enums! {
         #[default]
         Notice = "notice",
         Warning = "warning",
+    }
+    /// `log-format`: how a line of the log reads.
+    LogFormat {
+        /// As Redis writes it.
+        #[default]
+        Redis = "redis",
+        /// One JSON object.
+        Json = "json",
     }
     /// `supervised`: whom to tell that the server is ready.
     Supervised {

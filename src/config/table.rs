@@ -209,6 +209,10 @@ pub static DIRECTIVES: &[Directive] = &[
     active(STORAGE, "appendfsync", Kind::Word(Fsync::WORDS), "everysec", |c, v| c.storage.fsync = Fsync::of(v.word()),
         "When the log is forced to disk: always before each answer, once a second, or no (when the system pleases). \
          A crash of this process loses nothing acknowledged under any of them; a power cut may, except under always."),
+    active(STORAGE, "background-flush-interval", INT, "0", |c, v| c.storage.flush_interval_s = v.number(),
+        "Seconds between two flushes of all memtables, which shorten recovery; 0 leaves it to the engine."),
+    active(STORAGE, "background-compact-interval", INT, "0", |c, v| c.storage.compact_interval_s = v.number(),
+        "Seconds between two compactions of everything; 0 leaves it to the engine. See also BGTASK."),
 
     // Runtimes, channel and batches
     active(RUNTIMES, "runtime-mode", Kind::Word(RuntimeMode::WORDS), "dual",
@@ -259,7 +263,7 @@ pub static DIRECTIVES: &[Directive] = &[
     active(ENGINE, "rocksdb.compression", Kind::Word(Compression::WORDS), "auto",
         |c, v| c.storage.rocksdb.compression = Compression::of(v.word()),
         "Of the levels below the first two: none, lz4, or zstd (on the last level, LZ4 above); auto is lz4, or zstd \
-         with more than 4 cores.").auto(compression).fixed(),
+         with more than 4 cores.").auto(compression),
     active(ENGINE, "rocksdb.rate_limiter_bytes_per_sec", SIZE, "0",
         |c, v| c.storage.rocksdb.rate_limiter_bytes_per_sec = v.number(),
         "Bytes a second that flush and compaction may write; 0 is no limit.").fixed(),
@@ -317,6 +321,8 @@ pub static DIRECTIVES: &[Directive] = &[
         "Least important level that is logged."),
     active(LOGGING, "logfile", TEXT, "", |c, v| c.log.file = v.path(),
         "File to log to, relative to dir; empty logs to standard output.").fixed(),
+    active(LOGGING, "log-format", Kind::Word(LogFormat::WORDS), "redis", |c, v| c.log.format = LogFormat::of(v.word()),
+        "How a line of the log reads: as redis-server writes it, or as one JSON object."),
 
     // Monitoring
     active(MONITORING, "slowlog-log-slower-than", integer(-1, i64::MAX), "10000",
@@ -327,7 +333,20 @@ pub static DIRECTIVES: &[Directive] = &[
     active(MONITORING, "latency-monitor-threshold", LONG, "0", |c, v| c.monitoring.latency_threshold_ms = v.number(),
         "Milliseconds from which LATENCY records an event; 0 records none."),
     active(MONITORING, "health-port", PORT, "0", |c, v| c.monitoring.health_port = v.number(),
-        "HTTP port of /livez, /readyz, /healthz and /metrics; 0 serves none.").fixed(),
+        "HTTP port of the status page, /livez, /readyz, /healthz and /metrics, on the addresses of bind; 0 serves none."),
+    active(MONITORING, "health-stall-threshold", integer(10, 3_600_000), "5000",
+        |c, v| c.monitoring.health_stall_ms = v.number(),
+        "Milliseconds that one group commit may take before /readyz says no."),
+    active(MONITORING, "health-channel-threshold", integer(1, 100), "90",
+        |c, v| c.monitoring.health_channel_percent = v.number(),
+        "Percent of the channel that may be full before /readyz says no."),
+    active(MONITORING, "health-unsynced-threshold", integer(0, 3_600_000), "5000",
+        |c, v| c.monitoring.health_unsynced_ms = v.number(),
+        "Milliseconds that a write may wait for its sync before health is degraded; 0 is no limit."),
+    active(MONITORING, "health-free-space-threshold", SIZE, "512mb", |c, v| c.monitoring.health_free_bytes = v.number(),
+        "Bytes that should be free on the disk of dir, or health is degraded; 0 is no limit."),
+    active(MONITORING, "metrics-log-interval", INT, "60", |c, v| c.monitoring.log_interval_s = v.number(),
+        "Seconds between two lines of the log that hold the main figures; 0 logs none."),
 
     // Process
     active(PROCESS, "supervised", Kind::Word(Supervised::WORDS), "no",

@@ -1,8 +1,11 @@
-//! The machine and its init system, as far as a server talks to them: is there room on the disk, and whom to tell that
-//! it is ready.
+//! The machine, this process' accounts there, and the init system, as far as a server asks or tells them anything.
+//!
+//! Every figure here is for people to look at; nobody may decide anything by one.
 
 use std::io;
 use std::path::Path;
+
+use crate::observe::{PoolUsage, ProcessUsage};
 
 pub trait Host: Send + Sync {
     /// Tells the init system something (`READY=1`, `STOPPING=1`), in the words of sd_notify. Nobody need be listening.
@@ -10,6 +13,12 @@ pub trait Host: Send + Sync {
 
     /// What lies in a directory and how much room there is beside it. May block.
     fn space(&self, directory: &Path) -> io::Result<Space>;
+
+    /// What this process uses.
+    fn process(&self) -> ProcessUsage;
+
+    /// What its threads use, pool by pool. Takes a few files for each thread, so not for a network thread.
+    fn pools(&self) -> Vec<PoolUsage>;
 }
 
 /// Bytes of a data directory and of the disk that it is on.
@@ -24,7 +33,7 @@ pub struct Space {
     pub disk_bytes: u64,
 }
 
-/// A machine without an init system that listens and without a disk that can be asked: a simulated one.
+/// A machine without an init system that listens, and whose disk and processes cannot be asked: a simulated one.
 pub struct NoHost;
 
 impl Host for NoHost {
@@ -32,5 +41,13 @@ impl Host for NoHost {
 
     fn space(&self, _: &Path) -> io::Result<Space> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn process(&self) -> ProcessUsage {
+        ProcessUsage::default()
+    }
+
+    fn pools(&self) -> Vec<PoolUsage> {
+        Vec::new()
     }
 }

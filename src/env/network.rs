@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -30,12 +32,12 @@ impl fmt::Display for Address {
 }
 
 /// How a listener treats its connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ListenOptions {
     /// `tcp-backlog`
     pub backlog: u32,
-    /// `tcp-keepalive`, in seconds; 0: off.
-    pub keepalive_s: u32,
+    /// `tcp-keepalive`, in seconds; 0: off. Asked for each connection, since it may change.
+    pub keepalive_s: Arc<AtomicU32>,
 }
 
 pub trait Network: Send + Sync {

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr as UnixSocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -25,6 +25,7 @@ use super::{
 use crate::config::{Config, Machine};
 use crate::engine::thread::mark_engine_thread;
 use crate::engine::{Engine, EngineError};
+use crate::observe::{PoolUsage, ProcessUsage};
 
 /// The production environment.
 pub fn env() -> Env {
@@ -44,15 +45,19 @@ pub fn machine() -> Machine {
     Machine { cores, memory_bytes: crate::observe::machine_memory_bytes() }
 }
 
-/// Drives `server` on the calling thread, and requests `shutdown` at SIGTERM or SIGINT. A second SIGINT ends the process
-/// at once, as with Redis.
-pub fn block_on<T>(shutdown: Arc<ShutdownRequest>, server: impl Future<Output = T>) -> io::Result<T> {
+/// Drives `server` on the calling thread, requests `shutdown` at SIGTERM or SIGINT, and calls `reload` at SIGHUP. A second
+/// SIGINT ends the process at once, as with Redis.
+pub fn block_on<T>(
+    shutdown: Arc<ShutdownRequest>,
+    reload: impl Fn(),
+    server: impl Future<Output = T>,
+) -> io::Result<T> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        // Redis ignores it; the default would end the process when its terminal closes.
-        let _hangup = signal(SignalKind::hangup())?;
+        // The default would end the process when its terminal closes.
+        let mut hangup = signal(SignalKind::hangup())?;
         let mut server = std::pin::pin!(server);
         let mut interrupted = false;
         loop {
@@ -60,6 +65,7 @@ pub fn block_on<T>(shutdown: Arc<ShutdownRequest>, server: impl Future<Output = 
                 biased;
                 result = &mut server => return Ok(result),
                 _ = terminate.recv() => shutdown.request(),
+                _ = hangup.recv() => reload(),
                 _ = interrupt.recv() => {
                     if std::mem::replace(&mut interrupted, true) {
                         tracing::warn!("interrupted again: leaving without a clean stop");
@@ -184,7 +190,7 @@ fn listen_tcp(address: SocketAddr, options: ListenOptions) -> io::Result<RealTcp
 
 struct RealTcpListener {
     listener: TcpListener,
-    keepalive_s: u32,
+    keepalive_s: Arc<AtomicU32>,
 }
 
 impl Listener for RealTcpListener {
@@ -192,9 +198,10 @@ impl Listener for RealTcpListener {
         Box::pin(async move {
             let (stream, peer) = self.listener.accept().await?;
             stream.set_nodelay(true)?;
-            if self.keepalive_s > 0 {
+            let keepalive_s = self.keepalive_s.load(Ordering::Relaxed);
+            if keepalive_s > 0 {
                 // As Redis: probe after the time given, then every third of it, three times.
-                let idle = Duration::from_secs(u64::from(self.keepalive_s));
+                let idle = Duration::from_secs(u64::from(keepalive_s));
                 let keepalive = TcpKeepalive::new()
                     .with_time(idle)
                     .with_interval((idle / 3).max(Duration::from_secs(1)))
@@ -319,6 +326,14 @@ impl Host for RealHost {
             }
         }
         Ok(space)
+    }
+
+    fn process(&self) -> ProcessUsage {
+        ProcessUsage::read()
+    }
+
+    fn pools(&self) -> Vec<PoolUsage> {
+        PoolUsage::read_all()
     }
 }
 

@@ -170,6 +170,7 @@ impl Connection {
             match self.event().await {
                 Event::Input(count) => {
                     self.session.server.stats.net_input_bytes.add(count as u64);
+                    self.session.server.stats.socket_reads.add(1);
                     client.last_active_ms.store(self.now_ms(), Ordering::Relaxed);
                 }
                 Event::InputClosed => self.input_closed = true,
@@ -724,6 +725,7 @@ impl Connection {
             Poll::Ready(Ok(0)) => Poll::Ready(Event::Failed(io::ErrorKind::WriteZero.into())),
             Poll::Ready(Ok(count)) => {
                 self.session.server.stats.net_output_bytes.add(count as u64);
+                self.session.server.stats.socket_writes.add(1);
                 self.output.advance(count);
                 if self.output.is_empty() {
                     // An idle connection holds no buffer.

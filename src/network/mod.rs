@@ -3,7 +3,11 @@
 //! It never calls the engine (R2.1) and never waits for anything but sockets, replies and the clock.
 
 mod connection;
+mod http;
+mod listeners;
 mod server;
 mod sweeper;
 
-pub use server::{NetworkError, NetworkServer};
+pub use http::HttpServer;
+pub use listeners::{Bound, NetworkError, client_addresses, http_addresses};
+pub use server::NetworkServer;

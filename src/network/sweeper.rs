@@ -30,7 +30,12 @@ fn sweep(server: &Server) {
     let config = server.config.current();
     let timeout_ms = u64::from(config.network.idle_timeout_s) * 1000;
     let limits = &config.network.output_limits;
+    let (mut input_max, mut output_max, mut buffers_bytes) = (0, 0, 0);
     server.clients.for_each(|client| {
+        let input = client.query_buffer_bytes.load(Ordering::Relaxed);
+        let output = client.output_buffer_bytes.load(Ordering::Relaxed);
+        (input_max, output_max) = (input_max.max(input), output_max.max(output));
+        buffers_bytes += input + output;
         let deadline_ms = client.deadline_ms.load(Ordering::Relaxed);
         if deadline_ms != 0 && deadline_ms <= now_ms {
             client.wake();
@@ -47,6 +52,10 @@ fn sweep(server: &Server) {
             client.kill();
         }
     });
+    let metrics = &server.stats.runtime;
+    metrics.input_buffer_max.set(input_max);
+    metrics.output_buffer_max.set(output_max);
+    metrics.client_buffers_bytes.set(buffers_bytes);
 }
 
 /// Whether the client's output has been above the soft limit for longer than it may.

@@ -1,4 +1,4 @@
-//! The log, in Redis' line format, to standard output or to `logfile`.
+//! The log, in Redis' line format or as JSON, to standard output or to `logfile`.
 //!
 //! It must never make the thread that logs wait for a disk: lines pass through a bounded queue to a thread of their
 //! own, and are dropped, counted and reported when it cannot keep up. Nor may a value break a line in two. This is the
@@ -20,7 +20,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-use crate::config::{Config, LogLevel};
+use super::Json;
+use crate::config::{Config, LogConfig, LogFormat, LogLevel};
 use crate::limits::LOG_LINES_WAITING_MAX;
 
 /// The running log. Dropping it writes out what waits.
@@ -30,21 +31,38 @@ pub struct LogHandle {
     writer: Option<JoinHandle<()>>,
 }
 
-/// The level of the log that was started. A process has one log, as it has one standard output, however many servers
-/// it holds; in tests and simulations it has none.
-static LEVEL: OnceLock<Arc<AtomicU8>> = OnceLock::new();
+/// How the log that was started is kept. A process has one log, as it has one standard output, however many servers it
+/// holds; in tests and simulations it has none.
+static STYLE: OnceLock<Arc<Style>> = OnceLock::new();
 
-/// CONFIG SET loglevel.
-pub fn set_log_level(level: LogLevel) {
-    if let Some(current) = LEVEL.get() {
-        change_level(current, level);
+/// What can change while the log is kept.
+#[derive(Debug)]
+struct Style {
+    /// A [`LogLevel`].
+    level: AtomicU8,
+    /// A [`LogFormat`].
+    format: AtomicU8,
+}
+
+impl Style {
+    fn new(config: &LogConfig) -> Style {
+        Style { level: AtomicU8::new(config.level as u8), format: AtomicU8::new(config.format as u8) }
+    }
+
+    fn set(&self, config: &LogConfig) {
+        self.format.store(config.format as u8, Ordering::Relaxed);
+        if self.level.swap(config.level as u8, Ordering::Relaxed) != config.level as u8 {
+            // Every call site remembers whether it is enabled, and has to be asked again.
+            tracing::callsite::rebuild_interest_cache();
+        }
     }
 }
 
-fn change_level(current: &AtomicU8, level: LogLevel) {
-    current.store(level as u8, Ordering::Relaxed);
-    // Every call site remembers whether it is enabled, and has to be asked again.
-    tracing::callsite::rebuild_interest_cache();
+/// CONFIG SET loglevel, log-format.
+pub fn set_log_style(config: &LogConfig) {
+    if let Some(style) = STYLE.get() {
+        style.set(config);
+    }
 }
 
 impl Drop for LogHandle {
@@ -66,22 +84,23 @@ pub fn start_logging(config: &Config) -> io::Result<LogHandle> {
         }
         open(path).map_err(|error| io::Error::new(error.kind(), format!("logfile {}: {error}", path.display())))?;
     }
-    let (layer, handle) = pipeline(config.log.level, file)?;
-    let level = layer.level.clone();
+    let (layer, handle) = pipeline(&config.log, file)?;
+    let style = layer.style.clone();
     let subscriber = tracing_subscriber::registry().with(layer);
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
     // Only the log whose subscriber was taken gets here, and that is the first.
-    LEVEL.get_or_init(|| level);
+    STYLE.get_or_init(|| style);
     Ok(handle)
 }
 
-fn pipeline(level: LogLevel, file: Option<PathBuf>) -> io::Result<(RedisLines, LogHandle)> {
-    let level = Arc::new(AtomicU8::new(level as u8));
+fn pipeline(config: &LogConfig, file: Option<PathBuf>) -> io::Result<(Lines, LogHandle)> {
+    let style = Arc::new(Style::new(config));
     let dropped = Arc::new(AtomicU64::new(0));
     let (queue, entries) = sync_channel(LOG_LINES_WAITING_MAX);
-    let layer = RedisLines { level, queue: queue.clone(), dropped: dropped.clone() };
-    let writer =
-        std::thread::Builder::new().name("log".into()).spawn(move || write_entries(&entries, file, &dropped))?;
+    let layer = Lines { style: style.clone(), queue: queue.clone(), dropped: dropped.clone() };
+    let writer = std::thread::Builder::new()
+        .name("log".into())
+        .spawn(move || write_entries(&entries, file, &dropped, &style))?;
     Ok((layer, LogHandle { queue, writer: Some(writer) }))
 }
 
@@ -91,16 +110,15 @@ enum Entry {
 }
 
 /// Turns events into lines.
-struct RedisLines {
-    /// A [`LogLevel`].
-    level: Arc<AtomicU8>,
+struct Lines {
+    style: Arc<Style>,
     queue: SyncSender<Entry>,
     dropped: Arc<AtomicU64>,
 }
 
-impl RedisLines {
+impl Lines {
     fn threshold(&self) -> LevelFilter {
-        match self.level.load(Ordering::Relaxed) {
+        match self.style.level.load(Ordering::Relaxed) {
             level if level == LogLevel::Debug as u8 => LevelFilter::TRACE,
             level if level == LogLevel::Warning as u8 => LevelFilter::WARN,
             // Nothing of ours is less than a notice and more than debugging.
@@ -109,7 +127,7 @@ impl RedisLines {
     }
 }
 
-impl<S: Subscriber> Layer<S> for RedisLines {
+impl<S: Subscriber> Layer<S> for Lines {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         *metadata.level() <= self.threshold()
     }
@@ -121,14 +139,13 @@ impl<S: Subscriber> Layer<S> for RedisLines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text::default();
         event.record(&mut text);
-        if *event.metadata().level() <= Level::WARN
-            && let Some(room) = room(event.metadata().target())
-        {
+        let (level, room) = (*event.metadata().level(), room(event.metadata().target()));
+        if let Some(room) = room.filter(|_| level <= Level::WARN || self.style.is_json()) {
             // Which side a problem is on, for those who watch one side.
-            text.field("room", room);
+            text.field("room", room, false);
         }
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if self.queue.try_send(Entry::Line(line(unix_time, *event.metadata().level(), &text))).is_err() {
+        if self.queue.try_send(Entry::Line(self.style.line(unix_time, level, &text))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -137,6 +154,39 @@ impl<S: Subscriber> Layer<S> for RedisLines {
 /// `storage` of `bulkhead::storage::writer`.
 fn room(target: &str) -> Option<&str> {
     target.split("::").nth(1)
+}
+
+impl Style {
+    fn is_json(&self) -> bool {
+        self.format.load(Ordering::Relaxed) == LogFormat::Json as u8
+    }
+
+    fn line(&self, unix_time: Duration, level: Level, text: &Text) -> String {
+        if self.is_json() { json_line(unix_time, level, text) } else { line(unix_time, level, text) }
+    }
+}
+
+/// `{"time":"2026-11-24T05:13:01.371Z","level":"info","pid":15085,"message":"listening","address":"127.0.0.1:6379"}`
+fn json_line(unix_time: Duration, level: Level, text: &Text) -> String {
+    let seconds = unix_time.as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let millis = unix_time.subsec_millis();
+    let mut json = Json::new();
+    json.object(|json| {
+        let time = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z");
+        json.key("time").string(&time);
+        json.key("level").string(&level.as_str().to_ascii_lowercase());
+        json.key("pid").number(std::process::id());
+        json.key("message").string(&text.message);
+        for (name, value, is_literal) in &text.fields {
+            match is_literal {
+                true => json.key(name).number(value),
+                false => json.key(name).string(value),
+            }
+        }
+    });
+    json.into_text() + "\n"
 }
 
 /// `15085:M 24 Nov 2026 05:13:01.371 * Ready to accept connections port=6379`, the date in UTC.
@@ -151,7 +201,16 @@ fn line(unix_time: Duration, level: Level, text: &Text) -> String {
         _ => '#',
     };
     let (process, millis, month) = (std::process::id(), unix_time.subsec_millis(), MONTHS[month as usize - 1]);
-    let Text { message, fields } = text;
+    let message: String = text.message.chars().flat_map(printable).collect();
+    let mut fields = String::new();
+    for (name, value, _) in &text.fields {
+        let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        // Writing to a string cannot fail.
+        let _ = match plain {
+            true => write!(fields, " {name}={value}"),
+            false => write!(fields, " {name}={value:?}"),
+        };
+    }
     format!(
         "{process}:M {day:02} {month} {year} {hour:02}:{minute:02}:{second:02}.{millis:03} {mark} {message}{fields}\n"
     )
@@ -170,30 +229,37 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
-/// An event's message, and its other fields as ` key=value`.
+/// An event's message, and its other fields: name, value, and whether the value is a number or the like.
 #[derive(Default)]
 struct Text {
     message: String,
-    fields: String,
+    fields: Vec<(String, String, bool)>,
 }
 
 impl Text {
-    fn field(&mut self, name: &str, value: &str) {
-        let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-        // Writing to a string cannot fail.
-        let _ = match plain {
-            true => write!(self.fields, " {name}={value}"),
-            false => write!(self.fields, " {name}={value:?}"),
-        };
+    fn field(&mut self, name: &str, value: &str, is_literal: bool) {
+        self.fields.push((name.to_string(), value.to_string(), is_literal));
     }
 }
 
 impl Visit for Text {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "message" => self.message.extend(value.chars().flat_map(printable)),
-            name => self.field(name, value),
+            "message" => self.message.push_str(value),
+            name => self.field(name, value, false),
         }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.field(field.name(), &value.to_string(), true);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.field(field.name(), &value.to_string(), true);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.field(field.name(), &value.to_string(), true);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -209,7 +275,7 @@ fn printable(character: char) -> impl Iterator<Item = char> {
 }
 
 /// The writer's thread: everything that waits is written at once.
-fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &AtomicU64) {
+fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &AtomicU64, style: &Style) {
     let mut stop = false;
     while !stop && let Ok(first) = entries.recv() {
         let mut lines = String::new();
@@ -222,7 +288,7 @@ fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &Ato
         if let lost @ 1.. = dropped.swap(0, Ordering::Relaxed) {
             let message = format!("{lost} log lines were dropped: the log is written too slowly");
             let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            lines.push_str(&line(unix_time, Level::WARN, &Text { message, ..Text::default() }));
+            lines.push_str(&style.line(unix_time, Level::WARN, &Text { message, ..Text::default() }));
         }
         let written = match &file {
             None => io::stdout().write_all(lines.as_bytes()),
@@ -247,20 +313,25 @@ mod tests {
     use tracing_subscriber::registry;
 
     /// What is in `file` after `events` were logged at `level`, without the process and the date of each line.
-    fn logged(level: LogLevel, events: impl FnOnce(&AtomicU8, &Path)) -> String {
+    fn logged(level: LogLevel, events: impl FnOnce(&Style, &Path)) -> String {
+        let config = LogConfig { level, ..LogConfig::default() };
+        written(&config, events).lines().map(|line| line.splitn(6, ' ').last().unwrap().to_string() + "\n").collect()
+    }
+
+    /// What is in `file` after `events` were logged.
+    fn written(config: &LogConfig, events: impl FnOnce(&Style, &Path)) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("server.log");
-        let (layer, handle) = pipeline(level, Some(path.clone())).unwrap();
-        let current = layer.level.clone();
-        tracing::subscriber::with_default(registry().with(layer), || events(&current, &path));
+        let (layer, handle) = pipeline(config, Some(path.clone())).unwrap();
+        let style = layer.style.clone();
+        tracing::subscriber::with_default(registry().with(layer), || events(&style, &path));
         drop(handle);
-        let text = std::fs::read_to_string(&path).unwrap();
-        text.lines().map(|line| line.splitn(6, ' ').last().unwrap().to_string() + "\n").collect()
+        std::fs::read_to_string(&path).unwrap()
     }
 
     #[test]
     fn a_line_reads_as_redis_writes_it() {
-        let text = Text { message: "Ready".into(), fields: " port=1".into() };
+        let text = Text { message: "Ready".into(), fields: vec![("port".into(), "1".into(), true)] };
         let pid = std::process::id();
         for (unix_ms, level, expected) in [
             (1_795_497_361_503, Level::INFO, "24 Nov 2026 05:16:01.503 * Ready port=1\n"),
@@ -290,14 +361,38 @@ mod tests {
 
     #[test]
     fn the_level_changes_while_the_server_runs() {
-        let text = logged(LogLevel::Warning, |level, _| {
+        let text = logged(LogLevel::Warning, |style, _| {
             let say = |word| tracing::info!("{word}");
             say("unheard");
-            change_level(level, LogLevel::Notice);
+            style.set(&LogConfig { level: LogLevel::Notice, ..LogConfig::default() });
             say("heard");
             tracing::debug!("unheard");
         });
         assert_eq!(text, "* heard\n");
+    }
+
+    #[test]
+    fn a_json_line_is_one_object_with_numbers_as_numbers() {
+        let config = LogConfig { format: LogFormat::Json, ..LogConfig::default() };
+        let text = written(&config, |style, _| {
+            tracing::warn!(target: "bulkhead::storage::writer", requests = 7, ok = false, error = "no\n\"space\"", "stalled");
+            style.set(&LogConfig::default());
+            tracing::info!("plain again");
+        });
+        let (first, second) = text.trim_end().split_once('\n').unwrap();
+        let pid = std::process::id();
+        let (time, rest) = first.split_once(",\"level\":").unwrap();
+        assert!(time.starts_with("{\"time\":\"20") && time.ends_with("Z\""), "{time}");
+        let expected = format!(
+            r#""warn","pid":{pid},"message":"stalled","requests":7,"ok":false,"error":"no\n\"space\"","room":"storage"}}"#
+        );
+        assert_eq!(rest, expected);
+        assert!(second.ends_with(" * plain again"), "{second}");
+        let line = json_line(Duration::from_millis(1_795_497_361_503), Level::INFO, &Text::default());
+        assert_eq!(
+            line,
+            format!("{{\"time\":\"2026-11-24T05:16:01.503Z\",\"level\":\"info\",\"pid\":{pid},\"message\":\"\"}}\n")
+        );
     }
 
     #[test]

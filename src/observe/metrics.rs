@@ -31,6 +31,12 @@ pub struct RuntimeMetrics {
     pub connections_closed: Counter,
     /// How late the network runtime's sweeper woke last, in microseconds: how busy its threads are.
     pub network_lag_us: Counter,
+    /// As the sweeper last saw them, in bytes: the fullest read buffer, the fullest buffer of replies, and all together.
+    pub input_buffer_max: Counter,
+    pub output_buffer_max: Counter,
+    pub client_buffers_bytes: Counter,
+    /// Memory of the process' own when it began to serve.
+    pub startup_bytes: Counter,
     /// Threads of the storage runtime that panicked and were started again.
     pub threads_restarted: Counter,
     /// Times that the storage side was started, the first included.

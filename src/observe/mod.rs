@@ -3,21 +3,29 @@
 //! It must never make anyone wait: counters are atomics, locks are held for a field copy and never across an await.
 
 mod clients;
+mod health;
 mod histogram;
+mod history;
+mod json;
 mod latency;
 mod logging;
 mod metrics;
 mod process;
+mod registry;
 mod sampler;
 mod slowlog;
 mod stats;
 
 pub use clients::{Client, ClientFacts, Clients, Pause, PauseKind, Unblock};
+pub use health::{Condition, Finding, Health, HealthChange, HealthReport, Phase, Side, Status};
 pub use histogram::{Distribution, Histogram};
+pub use history::{History, Second, Totals};
+pub use json::Json;
 pub use latency::{LatencyEvent, LatencyMonitor};
-pub use logging::{LogHandle, set_log_level, start_logging};
+pub use logging::{LogHandle, set_log_style, start_logging};
 pub use metrics::{ChannelMetrics, RuntimeMetrics, SizeHistogram, StorageMetrics, nanos};
 pub use process::{PoolUsage, ProcessUsage, kernel_release, machine_memory_bytes, open_files_max};
+pub use registry::{Kind, Reading, Row, Step, exposition, info_fields, log_fields};
 pub use sampler::{Rate, SAMPLE_INTERVAL, Sampler};
 pub use slowlog::{SlowCommand, SlowLog};
 pub use stats::{CommandCounters, CommandStats, Counter, Ran, ServerStats};

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{ChannelMetrics, Client, Histogram, LatencyMonitor, RuntimeMetrics, Sampler, SlowLog, StorageMetrics};
+use super::{
+    ChannelMetrics, Client, Health, Histogram, History, LatencyMonitor, RuntimeMetrics, Sampler, SlowLog,
+    StorageMetrics,
+};
 use crate::config::MonitoringConfig;
 use crate::resp::CommandArgs;
 
@@ -110,6 +113,9 @@ pub struct ServerStats {
     pub commands_processed: Counter,
     pub net_input_bytes: Counter,
     pub net_output_bytes: Counter,
+    /// Reads from and writes to sockets that moved bytes.
+    pub socket_reads: Counter,
+    pub socket_writes: Counter,
     pub error_replies: Counter,
     /// Clients that wait in a blocking command now.
     pub blocked_clients: Counter,
@@ -124,6 +130,8 @@ pub struct ServerStats {
     pub slowlog: SlowLog,
     pub latency: LatencyMonitor,
     pub sampler: Sampler,
+    pub health: Health,
+    pub history: History,
     errors: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -186,6 +194,8 @@ impl ServerStats {
             &self.commands_processed,
             &self.net_input_bytes,
             &self.net_output_bytes,
+            &self.socket_reads,
+            &self.socket_writes,
             &self.error_replies,
             &self.keyspace_hits,
             &self.keyspace_misses,

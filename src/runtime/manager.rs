@@ -2,24 +2,25 @@
 //! come back without the other.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::channel::{MessageChannel, StorageClient};
 use crate::commands::CommandTable;
-use crate::commands::context::Server;
-use crate::config::{LiveConfig, RuntimeMode};
+use crate::commands::context::{Reconfigure, Server};
+use crate::config::{Config, ConfigSetError, Directive, LiveConfig, Pairs, RocksDbConfig, RuntimeMode};
 use crate::engine::Engine;
-use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest};
+use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest, spawn};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache};
 use crate::limits;
-use crate::network::{NetworkError, NetworkServer};
-use crate::observe::{Clients, ServerStats};
+use crate::network::{Bound, HttpServer, NetworkError, NetworkServer, client_addresses, http_addresses};
+use crate::observe::{Clients, Phase, ServerStats, set_log_style};
 use crate::pubsub::Registry;
-use crate::storage::{StorageError, StorageParts, StorageServer, on_engine_thread};
+use crate::storage::{BackgroundTaskManager, StorageError, StorageParts, StorageServer, on_engine_thread};
 
 /// Which step of the start-up failed, and why.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,8 @@ pub struct RuntimeManager {
     storage_domain: Arc<dyn Domain>,
     storage: Option<StorageServer>,
     network: Option<NetworkServer>,
+    http: Option<HttpServer>,
+    reconfigurations: mpsc::Receiver<Reconfigure>,
 }
 
 impl RuntimeManager {
@@ -76,6 +79,8 @@ impl RuntimeManager {
             StorageClient::new(runtime.channel_capacity, runtime.channel_bytes_max, env.clock.clone(), stats.clone());
         let renames: Vec<(String, String)> =
             current.commands.renames.iter().map(|rename| (rename.from.clone(), rename.to.clone())).collect();
+        let (reconfigure, reconfigurations) = mpsc::channel(1);
+        let background = Arc::new(BackgroundTaskManager::new(env.clock.clone()));
         let server = Arc::new(Server {
             commands: CommandTable::new(&renames, &stats.commands),
             clients: Clients::default(),
@@ -91,11 +96,22 @@ impl RuntimeManager {
             run_id: run_id(&env),
             env,
             config,
+            background,
             storage_restart: Notify::new(),
+            reconfigure,
             storage_state: ArcSwapOption::empty(),
             storage_domain: storage_domain.clone(),
         });
-        Ok(RuntimeManager { server, channel, network_domain, storage_domain, storage: None, network: None })
+        Ok(RuntimeManager {
+            server,
+            channel,
+            network_domain,
+            storage_domain,
+            storage: None,
+            network: None,
+            http: None,
+            reconfigurations,
+        })
     }
 
     /// What all connections share.
@@ -103,17 +119,22 @@ impl RuntimeManager {
         &self.server
     }
 
-    /// Starts both sides, storage first. On an error nothing is left running.
+    /// Starts both sides, storage first; before them the health port, so that a start that takes long can be watched. On
+    /// an error nothing is left running.
     pub async fn start(&mut self) -> Result<(), StartError> {
-        let started = match self.start_storage(None).await {
-            Ok(()) => self.start_network().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = started {
+        if let Err(error) = self.start_all().await {
             self.stop().await;
             return Err(error);
         }
+        self.server.stats.health.set_phase(Phase::Serving);
+        self.server.stats.runtime.startup_bytes.set(self.server.env.host.process().anonymous_bytes);
         Ok(())
+    }
+
+    async fn start_all(&mut self) -> Result<(), StartError> {
+        self.http = Some(HttpServer::start(self.network_domain.clone(), self.server.clone()).await?);
+        self.start_storage(None).await?;
+        self.start_network().await
     }
 
     async fn start_storage(&mut self, engine: Option<Arc<dyn Engine>>) -> Result<(), StartError> {
@@ -128,6 +149,7 @@ impl RuntimeManager {
             watches: server.watches.clone(),
             stats: server.stats.clone(),
             records: server.records.clone(),
+            background: server.background.clone(),
         };
         let storage = StorageServer::start(self.storage_domain.clone(), parts, engine).await?;
         server.storage_state.store(Some(storage.state.clone()));
@@ -144,16 +166,127 @@ impl RuntimeManager {
     /// Stops the storage side's threads and starts them anew over the same engine. Clients stay connected; their
     /// requests wait in the channel meanwhile.
     pub async fn restart_storage(&mut self) -> Result<(), StartError> {
+        self.server.stats.health.set_phase(Phase::RestartingStorage);
         let engine = match self.storage.take() {
             Some(storage) => Some(storage.stop().await),
             None => None,
         };
-        self.start_storage(engine).await
+        self.start_storage(engine).await?;
+        self.server.stats.health.set_phase(Phase::Serving);
+        Ok(())
     }
 
-    /// Where the server listens.
-    pub fn addresses(&self) -> &[Address] {
-        self.network.as_ref().map_or(&[], |network| &network.addresses)
+    /// The next change of the configuration that is asked for. Dropping the future loses none.
+    pub async fn reconfiguration(&mut self) -> Reconfigure {
+        match self.reconfigurations.recv().await {
+            Some(reconfigure) => reconfigure,
+            // The server, which holds the other end, outlives this.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Changes the configuration with all that follows from it, or refuses it with nothing changed. What can fail comes
+    /// first. The error of a storage side that does not start again is the outer one.
+    pub async fn reconfigure(&mut self, pairs: &Pairs) -> Result<Result<(), ConfigSetError>, StartError> {
+        let prepared = match self.prepare(pairs).await {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Prepared { clients, http, config, changed } = prepared;
+        if let (Some(bound), Some(network)) = (clients, &mut self.network) {
+            network.listeners.switch(bound, &config.network);
+        }
+        if let (Some(bound), Some(http)) = (http, &mut self.http) {
+            http.listeners.switch(bound, &config.network);
+        }
+        set_log_style(&config.log);
+        let has_changed = |name: &str| changed.iter().any(|row| row.name == name);
+        if has_changed("channel-max-bytes") {
+            let channel = self.server.storage.clone();
+            spawn(&*self.network_domain, channel.set_bytes_max(config.runtime.channel_bytes_max));
+        }
+        if has_changed("storage-threads") {
+            self.restart_storage().await?;
+        }
+        for row in changed {
+            // The name alone: a value may be a password.
+            tracing::info!(directive = row.name, "the configuration changed");
+        }
+        Ok(Ok(()))
+    }
+
+    /// Everything about a change that may fail, up to the moment where it holds.
+    async fn prepare(&self, pairs: &Pairs) -> Result<Prepared, ConfigSetError> {
+        let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let failed = |argument: &str, error: &dyn std::error::Error| ConfigSetError::Failed {
+            argument: argument.into(),
+            reason: error.to_string(),
+        };
+        let (config, changed) = self.server.config.check(&pairs)?;
+        let has_changed = |names: &[&str]| changed.iter().find(|row| names.contains(&row.name)).map(|row| row.name);
+        let mut prepared = Prepared { clients: None, http: None, config, changed: Vec::new() };
+        let config = &prepared.config;
+        if let (Some(name), Some(network)) = (has_changed(&["bind", "port", "tcp-keepalive"]), &self.network) {
+            let wanted = client_addresses(config).map_err(|error| failed(name, &error))?;
+            let bound = network.listeners.bind(wanted, &config.network).await;
+            prepared.clients = Some(bound.map_err(|error| failed(name, &error))?);
+        }
+        if let (Some(name), Some(http)) = (has_changed(&["bind", "health-port"]), &self.http) {
+            let wanted = http_addresses(config).map_err(|error| failed(name, &error))?;
+            let bound = http.listeners.bind(wanted, &config.network).await;
+            prepared.http = Some(bound.map_err(|error| failed(name, &error))?);
+        }
+        if let Some(row) = changed.iter().find(|row| row.name.starts_with("rocksdb.")) {
+            self.tune(config.storage.rocksdb.clone()).await.map_err(|error| failed(row.name, &*error))?;
+        }
+        match self.server.config.set(&pairs, |_, _| Ok(())) {
+            Ok(changed) => Ok(Prepared { changed, ..prepared }),
+            Err(error) => {
+                // Someone else changed what this rested on; the engine goes back to what holds.
+                let holds = self.server.config.current().storage.rocksdb.clone();
+                self.tune(holds).await.map_err(|error| failed("rocksdb", &*error))?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn tune(&self, knobs: RocksDbConfig) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let Some(storage) = &self.storage else { return Ok(()) };
+        let engine = storage.state.engine.clone();
+        Ok(on_engine_thread(&*self.storage_domain, move || engine.tune(&knobs)).await??)
+    }
+
+    /// SIGHUP: reads the configuration again, as at the start, and changes what can be changed.
+    pub async fn reload(&mut self) -> Result<(), StartError> {
+        let (env, config) = (self.server.env.clone(), self.server.config.clone());
+        let read = move || config.reload(&mut |path: &Path| env.storage.read_file(path));
+        let (pairs, fixed) = match on_engine_thread(&*self.storage_domain, read).await? {
+            Ok(read) => read,
+            Err(errors) => {
+                tracing::error!(%errors, "the configuration could not be read again, nothing has changed");
+                return Ok(());
+            }
+        };
+        let network_threads = pairs.iter().any(|(name, _)| name == b"network-threads");
+        let pairs: Pairs = pairs.into_iter().filter(|(name, _)| name != b"network-threads").collect();
+        for directive in fixed.into_iter().chain(network_threads.then_some("network-threads")) {
+            tracing::warn!(directive, "changed in the configuration file: it takes effect at the next start");
+        }
+        match self.reconfigure(&pairs).await? {
+            Ok(()) => tracing::info!(directives = pairs.len(), "the configuration was read again"),
+            Err(error) => tracing::error!(%error, "the configuration was read again, and nothing has changed"),
+        }
+        Ok(())
+    }
+
+    /// Where the server listens for clients.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.network.as_ref().map_or_else(Vec::new, |network| network.listeners.addresses())
+    }
+
+    /// Where it answers HTTP.
+    pub fn http_addresses(&self) -> Vec<Address> {
+        self.http.as_ref().map_or_else(Vec::new, HttpServer::addresses)
     }
 
     pub fn health(&self) -> Health {
@@ -167,6 +300,7 @@ impl RuntimeManager {
     pub async fn stop(&mut self) {
         let grace = Duration::from_secs(u64::from(self.server.config.current().process.shutdown_timeout_s));
         self.server.shutdown.request();
+        self.server.stats.health.set_phase(Phase::Draining);
         if let Some(mut network) = self.network.take() {
             network.stopped().await;
             self.drain_clients(grace).await;
@@ -196,6 +330,14 @@ impl RuntimeManager {
             tracing::warn!(clients = left, "some clients did not finish in time");
         }
     }
+}
+
+/// A change of the configuration that holds, but for what cannot fail.
+struct Prepared {
+    clients: Option<Bound>,
+    http: Option<Bound>,
+    config: Config,
+    changed: Vec<&'static Directive>,
 }
 
 fn build(env: &Env, spec: DomainSpec) -> Result<Arc<dyn Domain>, StartError> {

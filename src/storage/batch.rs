@@ -151,6 +151,9 @@ impl<'e> BatchProcessor<'e> {
         let finished_at = state.env.clock.now();
         state.take_events(keyspace.events);
         let before = state.databases.load_full();
+        if !batch.is_empty() {
+            state.note_outcome(&committed);
+        }
         if committed.is_ok() && !batch.is_empty() {
             let metrics = &state.stats.storage;
             metrics.groups_committed.add(1);

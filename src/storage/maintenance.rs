@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::background::BackgroundTask;
 use super::server::{StopSignal, StorageState};
 use crate::config::Fsync;
 use crate::limits;
@@ -14,7 +15,10 @@ use crate::limits;
 pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
     while !stop.requested_within(&state, Duration::from_secs(1)).await {
         let every_second = state.config.current().storage.fsync == Fsync::EverySecond;
-        if every_second && state.unsynced_for().is_some() || state.engine.awaits_sync() {
+        let is_due = every_second && state.unsynced_for().is_some() || state.engine.awaits_sync();
+        if (is_due || state.background.is_waiting(BackgroundTask::Sync))
+            && let Some(run) = state.background.begin(BackgroundTask::Sync, 1)
+        {
             state.begin_sync();
             let metrics = &state.stats.storage;
             let began = state.env.clock.now();
@@ -24,8 +28,10 @@ pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
             if let Err(error) = synced {
                 metrics.syncs_failed.add(1);
                 tracing::error!(%error, "the WAL could not be synced: storage is read-only from now on");
+                run.end(Err(error.to_string()), 0);
             } else {
                 state.end_sync();
+                run.end(Ok(()), 1);
             }
         }
     }
@@ -34,16 +40,29 @@ pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
 /// Keeps [`StorageState::engine_statistics`] fresh.
 pub async fn watch_engine(state: Arc<StorageState>, mut stop: StopSignal) {
     loop {
-        state.engine_statistics.store(Arc::new(state.engine.statistics()));
-        if let Ok(space) = state.env.host.space(&state.config.current().storage.dir) {
-            let metrics = &state.stats.storage;
-            metrics.wal_bytes.set(space.wal_bytes);
-            metrics.directory_bytes.set(space.directory_bytes);
-            metrics.free_bytes.set(space.free_bytes);
-            metrics.disk_bytes.set(space.disk_bytes);
+        let background = state.background.clone();
+        let run = background
+            .may_run(BackgroundTask::Statistics)
+            .then(|| background.begin(BackgroundTask::Statistics, 1))
+            .flatten();
+        if let Some(run) = run {
+            read_figures(&state);
+            run.end(Ok(()), 1);
         }
         if stop.requested_within(&state, limits::ENGINE_STATISTICS_INTERVAL).await {
             return;
         }
+    }
+}
+
+/// What the engine says of itself, and how much room the disk has.
+fn read_figures(state: &StorageState) {
+    state.engine_statistics.store(Arc::new(state.engine.statistics()));
+    if let Ok(space) = state.env.host.space(&state.config.current().storage.dir) {
+        let metrics = &state.stats.storage;
+        metrics.wal_bytes.set(space.wal_bytes);
+        metrics.directory_bytes.set(space.directory_bytes);
+        metrics.free_bytes.set(space.free_bytes);
+        metrics.disk_bytes.set(space.disk_bytes);
     }
 }

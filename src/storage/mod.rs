@@ -1,8 +1,9 @@
 //! The storage runtime's side: takes requests from the channel, runs them against the engine, answers.
 //!
-//! One [`writer`] commits in groups; [`reader`]s answer what only reads; [`maintenance`] keeps the WAL synced and
-//! reclaims. All run on engine threads. Nothing here knows a socket, and nothing here waits for a client.
+//! One [`writer`] commits in groups; [`reader`]s answer what only reads; [`maintenance`] keeps the WAL synced;
+//! [`background`] flushes, compacts and keeps the books of all that nobody waits for. All run on engine threads. Nothing here knows a socket, and nothing here waits for a client.
 
+mod background;
 mod batch;
 mod execute;
 mod maintenance;
@@ -13,6 +14,8 @@ mod server;
 mod transaction;
 mod writer;
 
+pub use crate::engine::EngineStatistics;
+pub use background::{BackgroundTask, BackgroundTaskManager, TaskStatus};
 pub use execute::Surroundings;
 pub use memory_read::answer_from_memory;
 pub use server::{StorageError, StorageParts, StorageServer, StorageState, on_engine_thread};

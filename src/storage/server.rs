@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::background::{self, BackgroundTaskManager};
 use super::execute::Surroundings;
 use super::{maintenance, reader, writer};
 use crate::channel::{KeyEventQueue, MessageChannel};
@@ -23,7 +24,7 @@ use crate::keyspace::{
 };
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
-use crate::observe::{Counter, ServerStats, nanos};
+use crate::observe::{Condition, Counter, ServerStats, Status, nanos};
 
 /// Why storage did not start.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,7 @@ pub struct StorageState {
     pub key_events: Arc<KeyEventQueue>,
     pub watches: Arc<Watches>,
     pub stats: Arc<ServerStats>,
+    pub background: Arc<BackgroundTaskManager>,
     pub engine_statistics: ArcSwap<EngineStatistics>,
     /// The engine's latest state, read through the cache of records.
     pub latest: CachedView,
@@ -59,8 +61,12 @@ pub struct StorageState {
     unsynced_since_us: AtomicU64,
     /// As above, for the writes that the sync under way covers.
     syncing_since_us: AtomicU64,
+    /// The last group was not taken by the engine.
+    writes_refused: AtomicBool,
     /// Engine threads alive.
     pub threads: AtomicUsize,
+    /// Engine threads that should be.
+    pub threads_wanted: AtomicUsize,
 }
 
 impl StorageState {
@@ -85,6 +91,20 @@ impl StorageState {
 
     pub fn take_events(&self, events: KeyspaceEvents) {
         self.surroundings().take_events(events);
+    }
+
+    /// Lets the health checks see whether the engine takes writes.
+    pub fn note_outcome(&self, committed: &Result<(), EngineError>) {
+        let refused = committed.is_err();
+        if self.writes_refused.swap(refused, Ordering::Relaxed) == refused && !refused {
+            return;
+        }
+        let (status, reason) = match committed {
+            Ok(()) => (Status::Ok, "reads and writes are served".into()),
+            Err(error @ EngineError::NoSpace(_)) => (Status::Degraded, format!("writes are refused: {error}")),
+            Err(error) => (Status::Failing, format!("writes are refused: {error}")),
+        };
+        self.stats.health.set(Condition::StorageMode, status, reason);
     }
 
     /// Adds the time since `began` to a counter of busy time.
@@ -127,6 +147,11 @@ impl StopSignal {
         let _ = self.0.wait_for(|stop| *stop).await;
     }
 
+    /// Whether the loops are to end.
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Whether the loops are to end, waiting up to `patience` for it.
     pub async fn requested_within(&mut self, state: &StorageState, patience: Duration) -> bool {
         tokio::select! {
@@ -148,6 +173,7 @@ pub struct StorageParts {
     pub watches: Arc<Watches>,
     pub stats: Arc<ServerStats>,
     pub records: Arc<RecordCache>,
+    pub background: Arc<BackgroundTaskManager>,
 }
 
 /// The running storage side.
@@ -194,8 +220,12 @@ impl StorageServer {
         self.supervise(&domain, "sto-writer".into(), move || writer::run(shared.clone(), signal.clone()));
         let (shared, signal) = (state.clone(), stop.clone());
         self.supervise(&domain, "sto-sync".into(), move || maintenance::sync_wal(shared.clone(), signal.clone()));
-        let (shared, signal) = (state.clone(), stop);
+        let (shared, signal) = (state.clone(), stop.clone());
         self.supervise(&domain, "sto-stats".into(), move || maintenance::watch_engine(shared.clone(), signal.clone()));
+        let (shared, signal) = (state.clone(), stop);
+        self.supervise(&domain, "sto-background".into(), move || background::run(shared.clone(), signal.clone()));
+        // A compaction may take hours: a stop does not wait for it. It ends at its next step, or as the engine closes.
+        self.supervisors.pop();
         Ok(())
     }
 
@@ -205,6 +235,7 @@ impl StorageServer {
         F: Future<Output = ()> + Send + 'static,
     {
         let (state, runs_on) = (self.state.clone(), domain.clone());
+        state.threads_wanted.fetch_add(1, Ordering::Relaxed);
         let supervisor = spawn(&**domain, async move {
             loop {
                 let mut thread = match spawn_engine_thread(&*runs_on, name.clone(), body()) {
@@ -242,7 +273,7 @@ impl StorageServer {
 
     /// Whether every engine thread runs.
     pub fn is_healthy(&self) -> bool {
-        self.state.threads.load(Ordering::Relaxed) == self.supervisors.len()
+        self.state.threads.load(Ordering::Relaxed) == self.state.threads_wanted.load(Ordering::Relaxed)
     }
 
     /// Ends the loops, requests already queued included. The engine stays open: the caller keeps or closes it.
@@ -275,7 +306,18 @@ pub async fn on_engine_thread<T: Send + 'static>(
 
 /// Opens the store, claims it if it is new, and reads what has to be known of it.
 fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageState, StorageError> {
-    let StorageParts { env, config, channel, databases, keyspace_stats, key_events, watches, stats, records } = parts;
+    let StorageParts {
+        env,
+        config,
+        channel,
+        databases,
+        keyspace_stats,
+        key_events,
+        watches,
+        stats,
+        background,
+        records,
+    } = parts;
     // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
     // now, for an idle server would never get to it.
     let (engine, synced) = match engine {
@@ -311,10 +353,13 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         watches,
         stats,
         latest,
+        background,
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),
         syncing_since_us: AtomicU64::new(0),
+        writes_refused: AtomicBool::new(false),
         threads: AtomicUsize::new(0),
+        threads_wanted: AtomicUsize::new(0),
     })
 }
 

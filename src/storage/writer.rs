@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::background::BackgroundTask;
 use super::batch::BatchProcessor;
 use super::reclaim::Reclaim;
 use super::server::{StopSignal, StorageState};
@@ -90,7 +91,12 @@ fn commit_all(state: &StorageState, received: &mut VecDeque<StorageRequest>) {
     }
 }
 
-/// What the writer does by itself, ten times a second (Redis' `hz`).
+/// The time between two rounds (`hz`).
+fn interval(state: &StorageState) -> Duration {
+    Duration::from_secs(1) / state.config.current().runtime.hz.max(1)
+}
+
+/// What the writer does by itself, ten times a second or as often as `hz` says.
 struct Housekeeping {
     due: BoxFuture<'static, ()>,
     /// Everything due before it was removed already: the scan need not walk over those tombstones again.
@@ -101,19 +107,24 @@ struct Housekeeping {
 
 impl Housekeeping {
     fn new(state: &StorageState) -> Housekeeping {
-        let due = state.env.clock.sleep(limits::HOUSEKEEPING_INTERVAL);
+        let due = state.env.clock.sleep(interval(state));
         Housekeeping { due, expired_until_ms: 0, ticks: 0, reclaim: Reclaim::default() }
     }
 
     fn run(&mut self, state: &StorageState) {
         let more = self.expire(state);
-        self.reclaim.run_quick(state);
-        if self.ticks.is_multiple_of(limits::RECLAIM_EVERY_TICKS) {
-            self.reclaim.run(state);
+        if state.background.may_run(BackgroundTask::Reclaim)
+            && let Some(run) = state.background.begin(BackgroundTask::Reclaim, 1)
+        {
+            self.reclaim.run_quick(state);
+            if self.ticks.is_multiple_of(limits::RECLAIM_EVERY_TICKS) {
+                self.reclaim.run(state);
+            }
+            run.end(Ok(()), 0);
         }
         self.ticks += 1;
         // With more to expire the next round comes soon, yet after the requests that wait.
-        let pause = if more { limits::HOUSEKEEPING_INTERVAL / 100 } else { limits::HOUSEKEEPING_INTERVAL };
+        let pause = if more { interval(state) / 100 } else { interval(state) };
         self.due = state.env.clock.sleep(pause);
     }
 
@@ -125,9 +136,12 @@ impl Housekeeping {
 
     /// Removes a bounded number of due keys. Returns whether more are due.
     fn expire(&mut self, state: &StorageState) -> bool {
-        if !state.keyspace_stats.any_expiring() {
+        let background = &state.background;
+        let is_due = state.keyspace_stats.any_expiring() || background.is_waiting(BackgroundTask::Expire);
+        if !is_due || !background.may_run(BackgroundTask::Expire) {
             return false;
         }
+        let Some(run) = background.begin(BackgroundTask::Expire, 1) else { return false };
         let now_ms = state.env.clock.unix_ms();
         let mut group = BatchProcessor::new(state);
         // The clock may have been set back: then what is due now lies before the mark.
@@ -137,10 +151,12 @@ impl Housekeeping {
                 if group.commit().is_ok() && count < limits::EXPIRE_BATCH {
                     self.expired_until_ms = now_ms;
                 }
+                run.end(Ok(()), count as u64);
                 count == limits::EXPIRE_BATCH
             }
             Err(error) => {
                 tracing::error!(%error, "expired keys could not be removed");
+                run.end(Err(error.to_string()), 0);
                 false
             }
         }

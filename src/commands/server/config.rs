@@ -1,12 +1,14 @@
 //! CONFIG: the configuration of the running server, over [`LiveConfig`](crate::config::LiveConfig).
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::{ADMIN, BASE, CONTAINER};
+use crate::commands::context::Reconfigure;
 use crate::commands::introspection;
 use crate::commands::{Argument, Command, CommandError, Next, Run, Session};
-use crate::config::Directive;
-use crate::observe::set_log_level;
+use crate::config::{ConfigSetError, Directive, Pairs};
+use crate::observe::set_log_style;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::storage::on_engine_thread;
 
@@ -82,24 +84,48 @@ fn set(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Re
     let words: Vec<&[u8]> = args.iter().skip(2).collect();
     let (pairs, []) = words.as_chunks::<2>() else { return Err(CommandError::Syntax) };
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|[name, value]| (*name, *value)).collect();
-    let changed = session.server.config.set(&pairs, |_, changed| match changed.iter().find(|row| needs_restart(row)) {
-        Some(row) => Err((row.name, "it takes effect at a start only: set it in the configuration file".into())),
-        None => Ok(()),
-    });
-    let changed = changed.map_err(|error| CommandError::custom(format!("ERR {error}")))?;
-    for row in changed {
-        // The name alone: a value may be a password.
-        tracing::info!(client = session.client.id, directive = row.name, "CONFIG SET");
+    let server = session.server.clone();
+    let error = |error: ConfigSetError| CommandError::custom(format!("ERR {error}"));
+    let (_, changed) = server.config.check(&pairs).map_err(error)?;
+    if let Some(row) = changed.iter().find(|row| AT_START.contains(&row.name)) {
+        let reason = "it takes effect at a start only: set it in the configuration file";
+        return Err(error(ConfigSetError::Failed { argument: row.name.into(), reason: reason.into() }));
     }
-    set_log_level(session.server.config.current().log.level);
-    reply.ok();
-    Ok(Next::Done)
+    if !changed.iter().any(has_consequences) {
+        let changed = server.config.set(&pairs, |_, _| Ok(())).map_err(error)?;
+        for row in changed {
+            // The name alone: a value may be a password.
+            tracing::info!(client = session.client.id, directive = row.name, "CONFIG SET");
+        }
+        set_log_style(&server.config.current().log);
+        reply.ok();
+        return Ok(Next::Done);
+    }
+    let pairs: Pairs = pairs.into_iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+    let mut answer = ReplyBuffer::new(session.protocol);
+    Ok(Next::Wait(Box::pin(async move {
+        let (done, outcome) = oneshot::channel();
+        // Whoever would do it is gone only when the server is.
+        let outcome = match server.reconfigure.send(Reconfigure { pairs, done }).await {
+            Ok(()) => outcome.await.unwrap_or(Ok(())),
+            Err(_) => Ok(()),
+        };
+        match outcome {
+            Ok(()) => answer.ok(),
+            Err(error) => answer.error(format!("ERR {error}")),
+        }
+        Bytes::from(answer.into_bytes())
+    })))
 }
 
-/// Whether the server looks at a directive when it starts and not again. Saying yes to it would be saying nothing.
-fn needs_restart(row: &Directive) -> bool {
-    const AT_START: &[&str] = &["bind", "port", "tcp-keepalive", "network-threads", "storage-threads", "health-port"];
-    row.name.starts_with("rocksdb.") || AT_START.contains(&row.name)
+/// What cannot change while the server runs: the network runtime's threads hold the connections.
+const AT_START: &[&str] = &["network-threads"];
+
+/// Whether something has to be done for a directive to hold, beyond looking at it: by the runtime manager.
+fn has_consequences(row: &&'static Directive) -> bool {
+    const ELSEWHERE: &[&str] =
+        &["bind", "port", "tcp-keepalive", "health-port", "storage-threads", "channel-max-bytes"];
+    row.name.starts_with("rocksdb.") || ELSEWHERE.contains(&row.name)
 }
 
 static RESETSTAT: Command = Command {
@@ -190,9 +216,7 @@ mod tests {
     #[test]
     fn what_needs_a_restart_is_refused_and_nothing_with_it_is_set() {
         let mut client = TestClient::new();
-        for line in ["config set timeout 7 port 7000", "config set rocksdb.block_cache_size 16mb timeout 7"] {
-            assert!(client.run(line).contains("it takes effect at a start only"), "{line}");
-        }
+        assert!(client.run("config set timeout 7 network-threads 7").contains("it takes effect at a start only"));
         // What does not change need not take effect.
         client.check(&[("config set port 6379", "OK"), ("config get timeout", "1) \"timeout\"\n2) \"0\"")]);
     }

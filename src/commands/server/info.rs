@@ -6,16 +6,19 @@
 //! is unused.
 
 use std::fmt::Display;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BASE, saved_until};
 use crate::commands::context::Server;
+use crate::commands::watch::figures::{self, Figures};
+use crate::commands::watch::health;
 use crate::commands::{Argument, Command, CommandError, Flag, Next, Run, Session};
 use crate::config::REDIS_VERSION;
-use crate::observe::{ProcessUsage, Rate, kernel_release, machine_memory_bytes};
+use crate::observe::{Rate, Side, info_fields, kernel_release, machine_memory_bytes};
 use crate::pubsub::Topic;
 use crate::resp::{CommandArgs, ReplyBuffer};
+use crate::storage::BackgroundTask;
 
 pub static INFO: Command = Command {
     name: "info",
@@ -40,7 +43,7 @@ struct Section {
     title: &'static str,
     /// Part of a plain INFO.
     by_default: bool,
-    write: fn(&Server, &mut Fields),
+    write: fn(&Arc<Server>, &mut Fields),
 }
 
 const SECTIONS: &[Section] = &[
@@ -74,7 +77,7 @@ fn info(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> R
 }
 
 /// The sections that `words` ask for, each once and in their order.
-fn report(server: &Server, words: &[String]) -> String {
+fn report(server: &Arc<Server>, words: &[String]) -> String {
     let is_asked = |section: &Section| match words {
         [] => section.by_default,
         words => words.iter().any(|word| match word.as_str() {
@@ -125,7 +128,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-fn server(server: &Server, fields: &mut Fields) {
+fn server(server: &Arc<Server>, fields: &mut Fields) {
     let config = server.config.current();
     let clock = &server.env.clock;
     let uptime = clock.now().saturating_sub(server.stats.started_at);
@@ -139,6 +142,7 @@ fn server(server: &Server, fields: &mut Fields) {
     fields.put("os", format_args!("Linux {} {}", kernel_release(), std::env::consts::ARCH));
     fields.put("arch_bits", usize::BITS);
     fields.put("monotonic_clock", "POSIX clock_gettime");
+    fields.put("atomicvar_api", "rust-std");
     fields.put("multiplexing_api", "epoll");
     fields.put("process_id", std::process::id());
     fields.put("process_supervised", config.process.supervised.word());
@@ -149,30 +153,44 @@ fn server(server: &Server, fields: &mut Fields) {
     fields.put("uptime_in_days", uptime.as_secs() / 86_400);
     fields.put("hz", config.runtime.hz);
     fields.put("configured_hz", config.runtime.hz);
+    // Redis' 24 bits of seconds.
+    fields.put("lru_clock", clock.unix_time().as_secs() & 0xff_ffff);
     fields.put("executable", std::env::current_exe().unwrap_or_default().display());
     fields.put("config_file", server.config.file().map_or_else(|_| "".into(), |path| path.to_string_lossy()));
     fields.put("io_threads_active", 0);
 }
 
-fn clients(server: &Server, fields: &mut Fields) {
+fn clients(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("connected_clients", server.clients.len());
     fields.put("cluster_connections", 0);
     fields.put("maxclients", server.config.current().network.clients_max);
+    fields.put("client_recent_max_input_buffer", server.stats.runtime.input_buffer_max.get());
+    fields.put("client_recent_max_output_buffer", server.stats.runtime.output_buffer_max.get());
     fields.put("blocked_clients", server.stats.blocked_clients.get());
     fields.put_zeros(&["tracking_clients", "clients_in_timeout_table"]);
 }
 
 /// "Used" is what the process has in memory of its own (allocator's reserves included), and the peak is that of all
-/// that was resident. The data itself is on disk: there is no limit to evict for.
-fn memory(_: &Server, fields: &mut Fields) {
-    let usage = ProcessUsage::read();
+/// that was resident. The data itself is on disk: there is no limit to evict for, and what counts as data set here is what
+/// the engine holds of it in memory.
+fn memory(server: &Arc<Server>, fields: &mut Fields) {
+    let usage = server.env.host.process();
     let (used, resident, peak) = (usage.anonymous_bytes, usage.resident_bytes, usage.resident_bytes_max);
     fields.put_bytes("used_memory", used);
     fields.put_bytes("used_memory_rss", resident);
     fields.put_bytes("used_memory_peak", peak);
     fields.put("used_memory_peak_perc", format_args!("{:.2}%", ratio(used, peak) * 100.0));
+    let engine = server.storage_state.load().as_ref().map(|state| state.engine_statistics.load_full());
+    let dataset = engine.map_or(0, |engine| engine.memtable_bytes + engine.block_cache_bytes).min(used);
+    fields.put("used_memory_overhead", used - dataset);
+    fields.put("used_memory_startup", server.stats.runtime.startup_bytes.get());
+    fields.put("used_memory_dataset", dataset);
+    fields.put("used_memory_dataset_perc", format_args!("{:.2}%", ratio(dataset, used) * 100.0));
     fields.put_bytes("total_system_memory", machine_memory_bytes());
     fields.put_bytes("used_memory_lua", 0);
+    fields.put_zeros(&["used_memory_vm_eval", "used_memory_scripts_eval", "used_memory_vm_functions"]);
+    fields.put_bytes("used_memory_vm_total", 0);
+    fields.put("used_memory_functions", 0);
     fields.put_bytes("used_memory_scripts", 0);
     fields.put_zeros(&["number_of_cached_scripts", "number_of_functions", "number_of_libraries"]);
     fields.put_bytes("maxmemory", 0);
@@ -187,6 +205,7 @@ fn memory(_: &Server, fields: &mut Fields) {
         "mem_cluster_links",
         "mem_aof_buffer",
     ]);
+    fields.put("mem_clients_normal", server.stats.runtime.client_buffers_bytes.get());
     fields.put("mem_allocator", if cfg!(feature = "rocks") { "jemalloc" } else { "libc" });
     fields.put_zeros(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
 }
@@ -194,25 +213,23 @@ fn memory(_: &Server, fields: &mut Fields) {
 /// There is neither an RDB file nor an AOF; what monitoring asks of them is answered for the engine's log instead. Every
 /// acknowledged write is in it, so no change waits for a save, and `rdb_last_save_time` is the moment up to which it
 /// is synced too. `aof_last_write_status` tells whether writes get through.
-fn persistence(server: &Server, fields: &mut Fields) {
+fn persistence(server: &Arc<Server>, fields: &mut Fields) {
     let errors =
         server.storage_state.load().as_ref().map_or(0, |state| state.engine_statistics.load().background_errors);
-    let write_status = if errors > 0 { "err" } else { "ok" };
-    fields.put_zeros(&[
-        "loading",
-        "async_loading",
-        "current_cow_peak",
-        "current_cow_size",
-        "current_cow_size_age",
-        "rdb_changes_since_last_save",
-        "rdb_bgsave_in_progress",
-    ]);
+    let flush = server.background.status(BackgroundTask::Flush);
+    let status = |failed: bool| if failed { "err" } else { "ok" };
+    fields.put_zeros(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    fields.put("current_fork_perc", "0.00");
+    fields.put_zeros(&["current_save_keys_processed", "current_save_keys_total", "rdb_changes_since_last_save"]);
+    fields.put("rdb_bgsave_in_progress", u8::from(flush.running_for.is_some()));
     fields.put("rdb_last_save_time", saved_until(server));
-    fields.put("rdb_last_bgsave_status", "ok");
-    fields.put("rdb_last_bgsave_time_sec", -1);
-    fields.put("rdb_current_bgsave_time_sec", -1);
+    fields.put("rdb_last_bgsave_status", status(flush.last_error.is_some()));
+    let last_took = (flush.runs > 0).then_some(flush.last_took);
+    for (name, time) in [("rdb_last_bgsave_time_sec", last_took), ("rdb_current_bgsave_time_sec", flush.running_for)] {
+        fields.put(name, time.map_or(-1, |time| time.as_secs() as i64));
+    }
+    fields.put("rdb_saves", flush.runs - flush.failures);
     fields.put_zeros(&[
-        "rdb_saves",
         "rdb_last_cow_size",
         "rdb_last_load_keys_expired",
         "rdb_last_load_keys_loaded",
@@ -224,11 +241,11 @@ fn persistence(server: &Server, fields: &mut Fields) {
     fields.put("aof_current_rewrite_time_sec", -1);
     fields.put("aof_last_bgrewrite_status", "ok");
     fields.put_zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    fields.put("aof_last_write_status", write_status);
+    fields.put("aof_last_write_status", status(errors > 0));
     fields.put_zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
-fn stats(server: &Server, fields: &mut Fields) {
+fn stats(server: &Arc<Server>, fields: &mut Fields) {
     let stats = &server.stats;
     let kbps = |rate| format!("{:.2}", stats.sampler.per_second(rate) as f64 / 1024.0);
     fields.put("total_connections_received", stats.connections_received.get());
@@ -244,6 +261,11 @@ fn stats(server: &Server, fields: &mut Fields) {
     fields.put("rejected_connections", stats.connections_rejected.get());
     fields.put_zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     fields.put("expired_keys", stats.expired_keys.get());
+    // Keys that are due are removed in the order of their time, with no sampling and no cap.
+    fields.put("expired_stale_perc", "0.00");
+    fields.put("expired_time_cap_reached_count", 0);
+    let expiry = server.background.status(BackgroundTask::Expire);
+    fields.put("expire_cycle_cpu_milliseconds", expiry.total_took.as_millis());
     fields.put_zeros(&[
         "evicted_keys",
         "evicted_clients",
@@ -270,11 +292,15 @@ fn stats(server: &Server, fields: &mut Fields) {
         "tracking_total_items",
         "tracking_total_prefixes",
     ]);
+    fields.put("unexpected_error_replies", 0);
     fields.put("total_error_replies", stats.error_replies.get());
+    fields.put("total_reads_processed", stats.socket_reads.get());
+    fields.put("total_writes_processed", stats.socket_writes.get());
+    fields.put_zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
     fields.put_zeros(&["dump_payload_sanitizations", "io_threaded_reads_processed", "io_threaded_writes_processed"]);
 }
 
-fn replication(server: &Server, fields: &mut Fields) {
+fn replication(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("role", "master");
     fields.put("connected_slaves", 0);
     fields.put("master_failover_state", "no-failover");
@@ -290,16 +316,21 @@ fn replication(server: &Server, fields: &mut Fields) {
     ]);
 }
 
-fn cpu(_: &Server, fields: &mut Fields) {
-    let usage = ProcessUsage::read();
+fn cpu(server: &Arc<Server>, fields: &mut Fields) {
+    let usage = server.env.host.process();
     let seconds = |time: Duration| format!("{}.{:06}", time.as_secs(), time.subsec_micros());
     fields.put("used_cpu_sys", seconds(usage.cpu_system));
     fields.put("used_cpu_user", seconds(usage.cpu_user));
     fields.put("used_cpu_sys_children", seconds(usage.cpu_system_children));
     fields.put("used_cpu_user_children", seconds(usage.cpu_user_children));
+    // Where Redis has one thread that serves clients, we have a pool.
+    let pools = server.stats.runtime.pools.load();
+    let network = pools.iter().find(|pool| pool.name == "net").cloned().unwrap_or_default();
+    fields.put("used_cpu_sys_main_thread", seconds(network.cpu_system));
+    fields.put("used_cpu_user_main_thread", seconds(network.cpu_user));
 }
 
-fn command_stats(server: &Server, fields: &mut Fields) {
+fn command_stats(server: &Arc<Server>, fields: &mut Fields) {
     for (name, counters) in server.stats.commands.all() {
         let (calls, usec) = (counters.calls.get(), counters.usec.get());
         let (rejected, failed, each) = (counters.rejected.get(), counters.failed.get(), ratio(usec, calls));
@@ -310,13 +341,13 @@ fn command_stats(server: &Server, fields: &mut Fields) {
     }
 }
 
-fn error_stats(server: &Server, fields: &mut Fields) {
+fn error_stats(server: &Arc<Server>, fields: &mut Fields) {
     for (code, count) in server.stats.errors() {
         fields.put(&format!("errorstat_{code}"), format_args!("count={count}"));
     }
 }
 
-fn latency_stats(server: &Server, fields: &mut Fields) {
+fn latency_stats(server: &Arc<Server>, fields: &mut Fields) {
     for (name, counters) in server.stats.commands.all() {
         if counters.calls.get() == 0 {
             continue;
@@ -328,72 +359,45 @@ fn latency_stats(server: &Server, fields: &mut Fields) {
 }
 
 /// Only databases that hold a key: some monitoring divides by the number. The mean time to live is not kept.
-fn keyspace(server: &Server, fields: &mut Fields) {
+fn keyspace(server: &Arc<Server>, fields: &mut Fields) {
     for (db, counters) in server.keyspace.of(&server.databases.load()) {
         let value = format_args!("keys={},expires={},avg_ttl=0", counters.keys, counters.expiring);
         fields.put(&format!("db{db}"), value);
     }
 }
 
-fn runtimes(server: &Server, fields: &mut Fields) {
+fn runtimes(server: &Arc<Server>, fields: &mut Fields) {
     let config = server.config.current();
-    let usage = ProcessUsage::read();
-    let storage = server.storage_state.load();
+    let report = health::report(server);
     fields.put("runtime_mode", config.runtime.mode.word());
     fields.put("network_threads", config.runtime.network_threads);
     fields.put("storage_reader_threads", config.runtime.storage_threads);
-    fields.put("storage_runtime", if storage.is_some() { "up" } else { "down" });
-    fields.put("engine_threads_alive", storage.as_ref().map_or(0, |state| state.threads.load(Ordering::Relaxed)));
-    fields.put("process_threads", usage.threads);
-    fields.put("process_open_files", usage.open_files);
+    fields.put("storage_runtime", if server.storage_state.load().is_some() { "up" } else { "down" });
     fields.put("shutdown_in_progress", u8::from(server.shutdown.is_requested()));
+    fields.put("phase", report.phase.word());
+    for side in Side::ALL {
+        fields.put(&format!("health_{}", side.word()), report.status(Some(side)).word());
+    }
+    registered(server, "Runtimes", fields);
 }
 
 /// The crossing between the runtimes. What does not fit waits with its connection, which is not read from meanwhile.
-fn channel(server: &Server, fields: &mut Fields) {
-    let (channel, stats) = (&server.storage, &server.stats);
-    let (writes, reads) = channel.depth();
-    let (bytes, bytes_max) = channel.bytes();
-    fields.put("channel_capacity", channel.capacity());
-    fields.put("channel_queued_writes", writes);
-    fields.put("channel_queued_reads", reads);
-    fields.put("channel_bytes", bytes);
-    fields.put("channel_bytes_max", bytes_max);
-    fields.put("channel_waiting_clients", channel.waiting());
-    fields.put("channel_full_count", stats.channel.full.get());
-    fields.put("requests_withdrawn", stats.channel.withdrawn.get());
-    fields.put("requests_in_doubt", stats.channel.in_doubt.get());
+fn channel(server: &Arc<Server>, fields: &mut Fields) {
+    registered(server, "Channel", fields);
 }
 
 /// What the engine said of itself lately; while storage is down there is nothing to say of it.
-fn storage(server: &Server, fields: &mut Fields) {
-    let stats = &server.stats.storage;
-    let (groups, operations) = (stats.groups_committed.get(), stats.operations_committed.get());
-    fields.put("groups_committed", groups);
-    fields.put("operations_committed", operations);
-    fields.put("operations_per_group", format_args!("{:.2}", ratio(operations, groups)));
-    fields.put("requests_read", stats.requests_read.get());
-    fields.put("reads_from_disk", stats.reads_from_disk.get());
-    let state = server.storage_state.load();
-    let Some(state) = state.as_ref() else { return };
-    // How much a power failure could lose right now, in time.
-    fields.put("unsynced_ms", state.unsynced_for().unwrap_or_default().as_millis());
-    let engine = state.engine_statistics.load();
-    for (name, value) in [
-        ("memtable_bytes", engine.memtable_bytes),
-        ("block_cache_bytes", engine.block_cache_bytes),
-        ("table_files_bytes", engine.table_files_bytes),
-        ("estimated_keys", engine.estimated_keys),
-        ("pending_compaction_bytes", engine.pending_compaction_bytes),
-        ("running_compactions", engine.running_compactions),
-        ("running_flushes", engine.running_flushes),
-        ("level0_files", engine.level0_files),
-        ("immutable_memtables", engine.immutable_memtables),
-        ("writes_stopped", u64::from(engine.writes_stopped)),
-        ("delayed_write_rate", engine.delayed_write_rate),
-        ("background_errors", engine.background_errors),
-    ] {
-        fields.put(name, value);
+fn storage(server: &Arc<Server>, fields: &mut Fields) {
+    let storage = &server.stats.storage;
+    let each = ratio(storage.operations_committed.get(), storage.groups_committed.get());
+    fields.put("operations_per_group", format_args!("{each:.2}"));
+    registered(server, "Storage", fields);
+}
+
+/// The rows of the table of figures that belong to a section.
+fn registered(server: &Arc<Server>, section: &str, fields: &mut Fields) {
+    for (name, value) in info_fields(figures::ROWS, section, &Figures::of(server)) {
+        fields.put(&name, value);
     }
 }
 

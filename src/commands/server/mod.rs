@@ -5,10 +5,12 @@
 //! for others to see. It must never claim what is not so; a figure that would have to be made up is left out.
 
 mod acl;
+mod bgtask;
 mod config;
 mod info;
 mod latency;
 mod lolwut;
+mod persistence;
 mod slowlog;
 
 use std::time::Duration;
@@ -24,6 +26,9 @@ use crate::resp::{CommandArgs, ReplyBuffer};
 pub static COMMANDS: &[&Command] = &[
     &acl::ACL,
     &ASKING,
+    &persistence::BGREWRITEAOF,
+    &persistence::BGSAVE,
+    &bgtask::BGTASK,
     &CLUSTER,
     &config::CONFIG,
     &DEBUG,
@@ -35,6 +40,7 @@ pub static COMMANDS: &[&Command] = &[
     &READONLY,
     &READWRITE,
     &ROLE,
+    &persistence::SAVE,
     &SHUTDOWN,
     &slowlog::SLOWLOG,
     &TIME,

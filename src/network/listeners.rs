@@ -1,0 +1,183 @@
+//! What is listened on, and changing that while clients are connected: new addresses are bound before old ones are
+//! closed, so that a change that cannot be made changes nothing. A connection, once accepted, outlives its listener.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::sync::oneshot;
+
+use crate::commands::context::Server;
+use crate::config::{Config, NetworkConfig};
+use crate::env::{Address, Domain, Exit, Incoming, ListenOptions, Listener, Task, spawn};
+use crate::limits;
+
+/// Why the network side did not start, or does not listen where it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: String, source: io::Error },
+    #[error("`bind {host}` names no address")]
+    Host { host: String },
+    #[error("neither a port nor a Unix socket to listen on: set `port` or `unixsocket`")]
+    Nowhere,
+    #[error("the network runtime ended")]
+    Ended,
+}
+
+/// What is done with an accepted connection.
+pub type Admit = Arc<dyn Fn(Incoming) + Send + Sync>;
+
+/// An address to listen on, and whether to do without it where it does not exist.
+pub type Wanted = (Address, bool);
+
+/// A set of listeners with one purpose.
+pub struct Listeners {
+    domain: Arc<dyn Domain>,
+    server: Arc<Server>,
+    admit: Admit,
+    /// They close when the server drains; else only with their runtime.
+    close_at_drain: bool,
+    keepalive_s: Arc<AtomicU32>,
+    open: Vec<Open>,
+}
+
+struct Open {
+    wanted: Address,
+    /// With the port that the system chose, where it was to.
+    local: Address,
+    /// Dropped, it ends the task.
+    _stop: oneshot::Sender<()>,
+    task: Task,
+}
+
+/// Addresses that are to be listened on from now on; those that are not yet, bound already.
+pub struct Bound {
+    wanted: Vec<Address>,
+    new: Vec<(Address, Box<dyn Listener>)>,
+}
+
+impl Listeners {
+    pub fn new(domain: Arc<dyn Domain>, server: Arc<Server>, admit: Admit, close_at_drain: bool) -> Listeners {
+        Listeners { domain, server, admit, close_at_drain, keepalive_s: Arc::default(), open: Vec::new() }
+    }
+
+    /// Binds what is wanted and not open yet, all of it or nothing. Nobody is accepted there before
+    /// [`Listeners::switch`].
+    pub async fn bind(&self, wanted: Vec<Wanted>, config: &NetworkConfig) -> Result<Bound, NetworkError> {
+        let options = ListenOptions { backlog: config.tcp_backlog, keepalive_s: self.keepalive_s.clone() };
+        let is_open = |address: &Address| self.open.iter().any(|open| open.wanted == *address);
+        let missing: Vec<Wanted> = wanted.iter().filter(|(address, _)| !is_open(address)).cloned().collect();
+        let (sender, bound) = oneshot::channel();
+        let server = self.server.clone();
+        // Listeners belong to the runtime that they are made in.
+        spawn(&*self.domain, async move {
+            // The caller waits for it.
+            let _ = sender.send(bind_all(&server, missing, options).await);
+        });
+        let new = bound.await.map_err(|_| NetworkError::Ended)??;
+        let kept = wanted.iter().any(|(address, _)| is_open(address));
+        if !wanted.is_empty() && !kept && new.is_empty() {
+            return Err(NetworkError::Nowhere);
+        }
+        Ok(Bound { wanted: wanted.into_iter().map(|(address, _)| address).collect(), new })
+    }
+
+    /// Accepts on what was bound, and closes what is no longer wanted.
+    pub fn switch(&mut self, bound: Bound, config: &NetworkConfig) {
+        self.keepalive_s.store(config.tcp_keepalive_s, Ordering::Relaxed);
+        self.open.retain(|open| bound.wanted.contains(&open.wanted));
+        for (wanted, listener) in bound.new {
+            let (stop, stopped) = oneshot::channel();
+            let local = listener.local_address();
+            let (server, admit) = (self.server.clone(), self.admit.clone());
+            let task = spawn(&*self.domain, accept_loop(server, listener, admit, stopped, self.close_at_drain));
+            self.open.push(Open { wanted, local, _stop: stop, task });
+        }
+    }
+
+    /// Where it really listens.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.open.iter().map(|open| open.local.clone()).collect()
+    }
+
+    /// Waits until nobody accepts any more: the server drains.
+    pub async fn stopped(&mut self) {
+        for open in &mut self.open {
+            if let Exit::Panicked(panic) = open.task.exit().await {
+                tracing::error!(panic, "a listener panicked: this is a bug");
+            }
+        }
+    }
+}
+
+async fn bind_all(
+    server: &Server,
+    wanted: Vec<Wanted>,
+    options: ListenOptions,
+) -> Result<Vec<(Address, Box<dyn Listener>)>, NetworkError> {
+    let mut listeners = Vec::new();
+    for (address, optional) in wanted {
+        match server.env.network.listen(&address, options.clone()).await {
+            Ok(listener) => listeners.push((address, listener)),
+            Err(error) if optional => {
+                tracing::info!(%address, %error, "not listening on an optional address");
+            }
+            Err(source) => return Err(NetworkError::Listen { address: address.to_string(), source }),
+        }
+    }
+    Ok(listeners)
+}
+
+async fn accept_loop(
+    server: Arc<Server>,
+    mut listener: Box<dyn Listener>,
+    admit: Admit,
+    mut stopped: oneshot::Receiver<()>,
+    close_at_drain: bool,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = server.shutdown.requested(), if close_at_drain => return,
+            _ = &mut stopped => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(incoming) => admit(incoming),
+            Err(error) => {
+                server.stats.accept_errors.add(1);
+                tracing::warn!(%error, "accept failed");
+                server.env.clock.sleep(limits::ACCEPT_ERROR_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Where the configuration asks to serve clients.
+pub fn client_addresses(config: &Config) -> Result<Vec<Wanted>, NetworkError> {
+    let mut addresses = tcp_addresses(&config.network, config.network.port)?;
+    if let Some(path) = &config.network.unix_socket {
+        addresses.push((Address::Unix { path: path.clone(), mode: config.network.unix_socket_permissions }, false));
+    }
+    Ok(addresses)
+}
+
+/// Where it asks to serve HTTP: `health-port` on the addresses of `bind`.
+pub fn http_addresses(config: &Config) -> Result<Vec<Wanted>, NetworkError> {
+    tcp_addresses(&config.network, config.monitoring.health_port)
+}
+
+/// A port on each address of `bind`; none for port 0.
+fn tcp_addresses(network: &NetworkConfig, port: u16) -> Result<Vec<Wanted>, NetworkError> {
+    let mut addresses = Vec::new();
+    for bind in network.bind.iter().filter(|_| port != 0) {
+        let ip = match bind.host.as_str() {
+            "localhost" => [127, 0, 0, 1].into(),
+            host => host.parse().map_err(|_| NetworkError::Host { host: host.to_string() })?,
+        };
+        addresses.push((Address::Tcp(SocketAddr::new(ip, port)), bind.optional));
+    }
+    Ok(addresses)
+}
