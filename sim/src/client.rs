@@ -6,15 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead::resp::{CommandArgs, Value, encode_command};
+use bulkhead::resp::{Value, encode_command};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use turmoil::net::TcpStream;
 
-use crate::Verdict;
 use crate::dice::Dice;
-use crate::simulation::{PORT, SERVER};
+use crate::simulation::{PORT, SERVER, now};
 use crate::world::{Chunked, World};
 
 /// How long a client waits for a connection or a reply before it gives the connection up.
@@ -38,12 +37,25 @@ impl From<io::Error> for Lost {
     }
 }
 
-/// What came back of a pipeline: replies to its first commands, and why there are not more.
+/// What came back of a pipeline: replies to its first commands, when each was there, and why there are not more.
 #[derive(Debug)]
 pub struct Replies {
-    pub values: Vec<Value>,
+    pub values: Vec<(Duration, Value)>,
     pub lost: Option<Lost>,
 }
+
+/// How a client behaves while it waits for its replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manners {
+    Prompt,
+    /// Closes its half of the connection, in the middle of a command, before it reads.
+    Parting,
+    /// Reads a few bytes now and then.
+    Sipping,
+}
+
+/// What a parting client leaves behind.
+const HALF_A_COMMAND: &[u8] = b"*2\r\n$3\r\nGET\r\n$100\r\nhalf a key";
 
 /// One connection.
 pub struct Client {
@@ -63,44 +75,11 @@ impl Client {
         Ok(Client { name: name.to_string(), stream, input: BytesMut::new(), world: world.clone() })
     }
 
-    /// Connects, trying again until `limit` has passed.
-    pub async fn connect_within(world: &Arc<World>, name: &str, dice: &mut Dice, limit: Duration) -> Verdict<Client> {
-        let attempts = async {
-            loop {
-                match Client::connect(world, name, dice).await {
-                    Ok(client) => return client,
-                    Err(lost) => world.trace.event(name, format_args!("{lost}")),
-                }
-                tokio::time::sleep(dice.millis(1..=100)).await;
-            }
-        };
-        timeout(limit, attempts).await.map_err(|_| format!("{name} could not connect within {limit:?}").into())
-    }
-
-    /// Sends a command, as typed into redis-cli, and waits for its reply.
-    pub async fn call(&mut self, line: &str) -> Result<Value, Lost> {
-        let mut replies = self.pipeline(&[line.to_string()]).await;
-        match (replies.values.pop(), replies.lost) {
-            (Some(value), _) => Ok(value),
-            (None, lost) => Err(lost.unwrap_or_else(|| Lost("no reply".into()))),
-        }
-    }
-
     /// Sends commands together and waits for all their replies.
-    pub async fn pipeline(&mut self, lines: &[String]) -> Replies {
-        self.exchange(&encoded(lines), lines.len(), false).await
-    }
-
-    /// Sends commands, then bytes as they are, closes its half of the connection, and waits for the replies.
-    pub async fn part(mut self, lines: &[String], bytes: &[u8]) -> Replies {
-        let mut output = encoded(lines);
-        output.extend_from_slice(bytes);
-        self.exchange(&output, lines.len(), true).await
-    }
-
-    async fn exchange(&mut self, bytes: &[u8], count: usize, parting: bool) -> Replies {
+    pub async fn exchange(&mut self, commands: &[Vec<Vec<u8>>], manners: Manners) -> Replies {
+        let count = commands.len();
         let mut values = Vec::with_capacity(count);
-        let lost = match timeout(PATIENCE, self.talk(bytes, count, parting, &mut values)).await {
+        let lost = match timeout(PATIENCE, self.talk(commands, manners, &mut values)).await {
             Ok(Ok(())) => None,
             Ok(Err(lost)) => Some(lost),
             Err(_) => Some(Lost("no reply in time".into())),
@@ -111,18 +90,42 @@ impl Client {
         Replies { values, lost }
     }
 
-    async fn talk(&mut self, bytes: &[u8], count: usize, parting: bool, values: &mut Vec<Value>) -> Result<(), Lost> {
-        self.stream.write_all(bytes).await?;
-        if parting {
+    /// Sends commands and waits for nothing.
+    pub async fn send(&mut self, commands: &[Vec<Vec<u8>>]) -> Result<(), Lost> {
+        match timeout(PATIENCE, self.stream.write_all(&encoded(commands))).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(Lost("could not send in time".into())),
+        }
+    }
+
+    async fn talk(
+        &mut self,
+        commands: &[Vec<Vec<u8>>],
+        manners: Manners,
+        values: &mut Vec<(Duration, Value)>,
+    ) -> Result<(), Lost> {
+        let mut output = encoded(commands);
+        if manners == Manners::Parting {
+            output.extend_from_slice(HALF_A_COMMAND);
+        }
+        self.stream.write_all(&output).await?;
+        if manners == Manners::Parting {
             self.stream.shutdown().await?;
         }
-        while values.len() < count {
+        while values.len() < commands.len() {
             match Value::decode(&mut self.input) {
-                Ok(Some(value)) => values.push(value),
-                Ok(None) if self.stream.read_buf(&mut self.input).await? == 0 => {
-                    return Err(Lost("closed by the server".into()));
+                Ok(Some(value)) => {
+                    self.world.trace.event(&self.name, format_args!("is told {value}"));
+                    values.push((now(), value));
                 }
-                Ok(None) => {}
+                Ok(None) => {
+                    if manners == Manners::Sipping {
+                        sleep(Duration::from_millis(3)).await;
+                    }
+                    if self.stream.read_buf(&mut self.input).await? == 0 {
+                        return Err(Lost("closed by the server".into()));
+                    }
+                }
                 Err(error) => return Err(Lost(format!("a malformed reply: {error}"))),
             }
         }
@@ -130,31 +133,11 @@ impl Client {
     }
 }
 
-/// Commands, each as typed into redis-cli, one behind the other.
-fn encoded(lines: &[String]) -> BytesMut {
+/// Commands, one behind the other.
+fn encoded(commands: &[Vec<Vec<u8>>]) -> BytesMut {
     let mut output = BytesMut::new();
-    for line in lines {
-        let args = CommandArgs::from_line(line.as_bytes()).expect("scenarios balance their quotes");
-        encode_command(&args.iter().collect::<Vec<_>>(), &mut output);
+    for args in commands {
+        encode_command(args, &mut output);
     }
     output
-}
-
-/// What the reply to a write says about the write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    Executed,
-    /// The server says that it did not execute it.
-    Refused,
-    Unknown,
-}
-
-impl Effect {
-    pub fn of(reply: &Value) -> Effect {
-        match reply {
-            Value::Error(text) if text.starts_with(b"INDOUBT") => Effect::Unknown,
-            Value::Error(_) => Effect::Refused,
-            _ => Effect::Executed,
-        }
-    }
 }

@@ -3,21 +3,33 @@
 //!
 //! | room | what it does |
 //! |---|---|
-//! | [`run`] | one seed of one scenario, from start to verdict |
-//! | [`scenario`] | what clients and nemesis do, and what must hold; one file each |
-//! | [`simulation`] | one server, its clients, and what can befall them |
-//! | [`client`] | a Redis client over the simulated network |
+//! | [`plan`] | a run as data: workload, faults, settings; its text |
+//! | [`scenario`] | draws plans from seeds; one file each |
+//! | [`run`] | one plan, from start to verdict |
+//! | [`execute`] | carries a plan out and writes down what came of it: a [`history`] |
+//! | [`oracle`] | what must hold in every history; one file, one promise. [`model`] is what they compare with |
+//! | [`simulation`], [`client`] | one server, its clients, the network between them |
 //! | [`world`] | the doors: clock, network, runtimes, randomness, disk |
-//! | [`dice`], [`trace`] | where a run's choices come from, and the record that proves it repeatable |
+//! | [`dice`], [`trace`] | where choices come from, and the record that proves a run repeatable |
+//! | [`campaign`], [`shrink`], [`explain`], [`strength`] | what the command line does with runs |
 //!
 //! Determinism rests on three things. Every choice is drawn from the seed; everything runs on one thread, whose order of
 //! tasks and virtual time tokio and turmoil decide alike each time; and nothing reads a real clock, socket, file or random
 //! number. Nothing in this package may weaken one of them: `tests/determinism.rs` compares the traces of two processes.
 
+pub mod campaign;
 pub mod client;
 pub mod dice;
+pub mod execute;
+pub mod explain;
+pub mod history;
+pub mod model;
+pub mod oracle;
+pub mod plan;
 pub mod run;
 pub mod scenario;
+pub mod seeds;
+pub mod shrink;
 pub mod simulation;
 pub mod trace;
 pub mod world;

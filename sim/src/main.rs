@@ -1,34 +1,45 @@
-//! `cargo sim`: runs seeds, reports progress, and replays one seed with everything that happened in it.
-//!
-//! Real time is read here, for progress and rates, and nowhere else in this package.
+//! `cargo sim`: runs seeds, reports progress, replays and shrinks what failed, and shows it to people.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bulkhead_sim::run::{Report, run};
+use bulkhead_sim::campaign::{Campaign, plan};
+use bulkhead_sim::plan::Plan;
+use bulkhead_sim::run::{record, run};
 use bulkhead_sim::scenario::{self, Scenario};
+use bulkhead_sim::trace::Sink;
+use bulkhead_sim::{explain, seeds, shrink};
 
 const USAGE: &str = "\
 Usage:
-  cargo sim run --seeds N [--from S] [--scenario X] [--jobs J]
-      Runs seeds S to S + N - 1 (from 0) of every scenario, or of one. Exits with 1 if one failed.
-  cargo sim replay --seed S --scenario X [--trace]
-      Runs one seed again; --trace prints everything that happens in it.
+  cargo sim run --seeds N [--from S] [--scenario X] [--jobs J] [--minutes M] [--json FILE] [--coverage]
+      Runs seeds S to S + N - 1 (from 0); all scenarios take turns, or one alone. With --minutes it ends after that time,
+      whatever is left. --json writes a report, --coverage shows what was reached. Exits with 1 if a run failed.
+  cargo sim known [--file FILE]
+      Runs everything that has failed before (sim/seeds.txt).
+  cargo sim replay WHAT [--trace]
+      Runs one plan again; --trace prints everything that happens in it.
+  cargo sim explain WHAT [--html FILE]
+      Runs one plan and tells what happened, as a timeline or as a picture.
+  cargo sim shrink WHAT [--out FILE] [--runs N]
+      Makes a failing plan as small as it gets (with 5000 runs at most), and keeps it in a file (shrunk.plan).
+  cargo sim plan WHAT
+      Prints the plan.
   cargo sim list
-      Lists the scenarios and what they promise.";
+      Lists the scenarios and the oracles.
+WHAT is --seed S [--scenario X] or --plan FILE.";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    match Order::parse(&words) {
-        Ok(Order::Run { seeds, from, scenarios, jobs }) => run_seeds(from, seeds, &scenarios, jobs),
-        Ok(Order::Replay { seed, scenario, trace }) => replay(scenario, seed, trace),
-        Ok(Order::List) => {
-            scenario::ALL.iter().for_each(|scenario| println!("{:<10} {}", scenario.name, scenario.promise));
-            ExitCode::SUCCESS
-        }
+    let done = match words.split_first() {
+        Some((verb, rest)) => Flags::parse(rest).and_then(|flags| carry_out(verb, &flags)),
+        None => Err("nothing to do".into()),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error}\n{USAGE}");
             ExitCode::from(2)
@@ -36,133 +47,187 @@ fn main() -> ExitCode {
     }
 }
 
-enum Order {
-    Run { seeds: u64, from: u64, scenarios: Vec<&'static Scenario>, jobs: usize },
-    Replay { seed: u64, scenario: &'static Scenario, trace: bool },
-    List,
+/// Everything that can be said behind the verb.
+struct Flags {
+    seeds: Option<u64>,
+    from: u64,
+    seed: Option<u64>,
+    scenario: Option<&'static Scenario>,
+    plan: Option<PathBuf>,
+    jobs: usize,
+    minutes: Option<u64>,
+    runs: u64,
+    json: Option<PathBuf>,
+    html: Option<PathBuf>,
+    out: PathBuf,
+    file: PathBuf,
+    trace: bool,
+    coverage: bool,
 }
 
-impl Order {
-    fn parse(words: &[String]) -> Result<Order, String> {
-        let (verb, mut rest) = words.split_first().ok_or("nothing to do")?;
-        let (mut seeds, mut from, mut seed, mut scenario, mut trace) = (None, 0, None, None, false);
-        let mut jobs = std::thread::available_parallelism().map_or(1, usize::from);
+impl Flags {
+    fn parse(mut rest: &[String]) -> Result<Flags, String> {
+        let mut flags = Flags {
+            seeds: None,
+            from: 0,
+            seed: None,
+            scenario: None,
+            plan: None,
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            minutes: None,
+            runs: 5000,
+            json: None,
+            html: None,
+            out: "shrunk.plan".into(),
+            file: Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds.txt"),
+            trace: false,
+            coverage: false,
+        };
         let number = |text: &String| text.parse::<u64>().map_err(|_| format!("not a number: {text}"));
         while let [flag, after @ ..] = rest {
             rest = after;
-            if flag == "--trace" {
-                trace = true;
-                continue;
-            }
-            let [value, after @ ..] = rest else { return Err(format!("{flag} needs a value")) };
-            rest = after;
             match flag.as_str() {
-                "--seeds" => seeds = Some(number(value)?),
-                "--from" => from = number(value)?,
-                "--seed" => seed = Some(number(value)?),
-                "--jobs" => jobs = number(value)?.max(1) as usize,
-                "--scenario" => {
-                    scenario = Some(scenario::find(value).ok_or_else(|| format!("no scenario is called {value}"))?);
-                }
-                _ => return Err(format!("unknown flag {flag}")),
-            }
-        }
-        match verb.as_str() {
-            "run" => {
-                let seeds = seeds.ok_or("run needs --seeds")?;
-                Ok(Order::Run {
-                    seeds,
-                    from,
-                    scenarios: scenario.map_or(scenario::ALL.iter().collect(), |one| vec![one]),
-                    jobs,
-                })
-            }
-            "replay" => {
-                let seed = seed.ok_or("replay needs --seed")?;
-                Ok(Order::Replay { seed, scenario: scenario.ok_or("replay needs --scenario")?, trace })
-            }
-            "list" => Ok(Order::List),
-            _ => Err(format!("unknown order {verb}")),
-        }
-    }
-}
-
-fn replay(scenario: &'static Scenario, seed: u64, trace: bool) -> ExitCode {
-    let report = run(scenario, seed, trace);
-    let failure = report.failure.as_deref().map(|failure| format!("{failure}\n"));
-    // Whoever reads it may have seen enough.
-    let _ = write!(io::stdout(), "{}\n{}", report.line(), failure.as_deref().unwrap_or_default());
-    if failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn run_seeds(from: u64, seeds: u64, scenarios: &[&'static Scenario], jobs: usize) -> ExitCode {
-    let total = seeds * scenarios.len() as u64;
-    let (next, progress) = (AtomicU64::new(0), Mutex::new(Progress::new(total)));
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= total {
-                        return;
+                "--trace" => flags.trace = true,
+                "--coverage" => flags.coverage = true,
+                _ => {
+                    let [value, after @ ..] = rest else { return Err(format!("{flag} needs a value")) };
+                    rest = after;
+                    match flag.as_str() {
+                        "--seeds" => flags.seeds = Some(number(value)?),
+                        "--from" => flags.from = number(value)?,
+                        "--seed" => flags.seed = Some(number(value)?),
+                        "--jobs" => flags.jobs = number(value)?.max(1) as usize,
+                        "--minutes" => flags.minutes = Some(number(value)?),
+                        "--runs" => flags.runs = number(value)?,
+                        "--plan" => flags.plan = Some(value.into()),
+                        "--json" => flags.json = Some(value.into()),
+                        "--html" => flags.html = Some(value.into()),
+                        "--out" => flags.out = value.into(),
+                        "--file" => flags.file = value.into(),
+                        "--scenario" => {
+                            let found = scenario::find(value);
+                            flags.scenario = Some(found.ok_or_else(|| format!("no scenario is called {value}"))?);
+                        }
+                        _ => return Err(format!("unknown flag {flag}")),
                     }
-                    let scenario = scenarios[(number % scenarios.len() as u64) as usize];
-                    let report = run(scenario, from + number / scenarios.len() as u64, false);
-                    progress.lock().expect("adding up does not panic").add(report);
                 }
-            });
+            }
         }
-    });
-    progress.into_inner().expect("adding up does not panic").finish()
-}
-
-/// What has been run so far.
-struct Progress {
-    began: Instant,
-    said: Instant,
-    total: u64,
-    done: u64,
-    failed: u64,
-    simulated: Duration,
-    /// The sum of all hashes: the same for the same seeds, whichever finished first.
-    hash: u64,
-}
-
-impl Progress {
-    fn new(total: u64) -> Progress {
-        let now = Instant::now();
-        Progress { began: now, said: now, total, done: 0, failed: 0, simulated: Duration::ZERO, hash: 0 }
+        Ok(flags)
     }
 
-    fn add(&mut self, report: Report) {
-        self.done += 1;
-        self.simulated += report.simulated;
-        self.hash = self.hash.wrapping_add(report.hash);
+    /// The plan that `WHAT` means.
+    fn what(&self) -> Result<Plan, String> {
+        match (&self.plan, self.seed) {
+            (Some(path), None) => seeds::read_plan(path),
+            (None, Some(seed)) => Ok(plan(self.scenario, seed)),
+            _ => Err("which run? --seed S [--scenario X], or --plan FILE".into()),
+        }
+    }
+}
+
+/// Returns whether all is well.
+fn carry_out(verb: &str, flags: &Flags) -> Result<bool, String> {
+    match verb {
+        "run" => run_seeds(flags),
+        "known" => run_known(&flags.file),
+        "replay" => replay(&flags.what()?, flags.trace),
+        "explain" => tell(&flags.what()?, flags.html.as_deref()),
+        "shrink" => shrink_plan(&flags.what()?, flags),
+        "plan" => {
+            say(&flags.what()?.to_string());
+            Ok(true)
+        }
+        "list" => {
+            let scenarios = scenario::distinct().map(|one| format!("{:<16} {}\n", one.name, one.about));
+            let oracles = bulkhead_sim::oracle::ALL.iter().map(|one| format!("{:<16} {}\n", one.name, one.promise));
+            say(&format!("Scenarios:\n{}Oracles:\n{}", scenarios.collect::<String>(), oracles.collect::<String>()));
+            Ok(true)
+        }
+        _ => Err(format!("unknown order {verb}")),
+    }
+}
+
+/// Prints, for whoever reads it: he may have seen enough.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn save(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+fn run_seeds(flags: &Flags) -> Result<bool, String> {
+    let seeds = match (flags.seeds, flags.minutes) {
+        (Some(seeds), _) => seeds,
+        (None, Some(_)) => u64::MAX,
+        (None, None) => return Err("run needs --seeds or --minutes".into()),
+    };
+    let campaign = Campaign {
+        scenario: flags.scenario,
+        from: flags.from,
+        seeds,
+        at_most: flags.minutes.map_or(Duration::MAX, |minutes| Duration::from_secs(60 * minutes)),
+        jobs: flags.jobs,
+        is_quiet: false,
+    };
+    let totals = campaign.carry_out();
+    if flags.coverage {
+        say(&totals.coverage());
+    }
+    totals.differed.iter().for_each(|text| say(&format!("not repeatable: {text}\n")));
+    say(&format!("{}; hash {:016x}\n", totals.line(), totals.hash));
+    if let Some(path) = &flags.json {
+        save(path, &totals.json())?;
+    }
+    Ok(totals.is_good())
+}
+
+fn run_known(file: &Path) -> Result<bool, String> {
+    let (mut count, mut failed) = (0, 0);
+    for known in seeds::read(file)? {
+        let report = run(&known.plan);
+        count += 1;
         if let Some(failure) = &report.failure {
-            self.failed += 1;
-            let Report { scenario, seed, .. } = report;
-            println!(
-                "{}\n{failure}\n  again: cargo sim replay --seed {seed} --scenario {scenario} --trace",
-                report.line()
-            );
-        }
-        if self.said.elapsed() >= Duration::from_secs(2) {
-            self.said = Instant::now();
-            eprintln!("{}", self.line());
+            failed += 1;
+            say(&format!("{}: {}\n{}\n", known.name, report.line(), failure.what));
         }
     }
+    say(&format!("{count} runs that once failed, {failed} fail\n"));
+    Ok(failed == 0)
+}
 
-    fn line(&self) -> String {
-        let (simulated, real) = (self.simulated.as_secs_f64(), self.began.elapsed().as_secs_f64());
-        let Progress { done, total, failed, .. } = self;
-        let ratio = simulated / real;
-        format!(
-            "{done} of {total} runs, {failed} failed; {simulated:.0} simulated s in {real:.1} s: {ratio:.0} × real time"
-        )
-    }
+fn replay(plan: &Plan, trace: bool) -> Result<bool, String> {
+    let report = record(plan, if trace { Sink::Printed } else { Sink::Nothing }).report;
+    let failure = report.failure.as_ref().map(|failure| format!("{}\n", failure.what));
+    say(&format!("{}\n{}", report.line(), failure.as_deref().unwrap_or_default()));
+    Ok(failure.is_none())
+}
 
-    fn finish(self) -> ExitCode {
-        println!("{}; hash {:016x}", self.line(), self.hash);
-        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+fn tell(plan: &Plan, html: Option<&Path>) -> Result<bool, String> {
+    let record = record(plan, Sink::Kept);
+    match html {
+        Some(path) => {
+            save(path, &explain::picture(plan, &record))?;
+            say(&format!("{}\n", record.report.line()));
+        }
+        None => say(&explain::timeline(plan, &record)),
     }
+    Ok(record.report.failure.is_none())
+}
+
+fn shrink_plan(plan: &Plan, flags: &Flags) -> Result<bool, String> {
+    let size = |plan: &Plan| {
+        let (clients, commands, faults) = (plan.clients.len(), plan.commands(), plan.faults.len());
+        format!("{clients} clients, {commands} commands, {faults} faults")
+    };
+    eprintln!("{}", size(plan));
+    let shrunk = shrink::shrink(plan, flags.runs, |plan| eprintln!("{}", size(plan)));
+    let Some(shrunk) = shrunk else { return Err("that plan does not fail".into()) };
+    save(&flags.out, &shrunk.plan.to_string())?;
+    let record = record(&shrunk.plan, Sink::Kept);
+    say(&explain::timeline(&shrunk.plan, &record));
+    let (runs, by, out) = (shrunk.runs, shrunk.by, flags.out.display());
+    say(&format!("{} after {runs} runs, still noticed by {by}: {out}\n", size(&shrunk.plan)));
+    Ok(true)
 }

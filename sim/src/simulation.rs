@@ -1,26 +1,26 @@
-//! One server, its clients and the network between them, and what can befall them: the machinery of every scenario.
+//! One server, its clients and the network between them, and what can befall them: the machinery of every run.
 //!
-//! A scenario owns the loop: it lets time pass, and between two ticks it may crash, restart or stop the server. It never
-//! reaches into the server; what it knows comes over the network, or from the disk's owner.
+//! It never reaches into the server; what it knows comes over the network, or from the machine's owner.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::dice::Dice;
+use crate::plan::Plan;
 use crate::world::{Machine, World};
 use crate::{Verdict, ensure};
 
 pub const SERVER: &str = "server";
 pub const PORT: u16 = 6379;
 
-/// Virtual time's step: what a crash or a delivery is exact to.
-const TICK: Duration = Duration::from_millis(1);
-/// Longer than any scenario means to last; one that hangs ends here.
+/// Longer than any plan means to last; one that hangs ends here.
 const SIMULATED_MAX: Duration = Duration::from_secs(600);
 /// How long a requested stop may take.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -32,142 +32,137 @@ pub enum Ending {
     Stop,
     /// SIGKILL: what was written stays in the page cache.
     Kill,
-    /// Power loss: a prefix of what was not synced survives, and nobody gets so much as a RST.
-    PowerCut,
+    /// Power loss: so much of what was not synced survives, and nobody gets so much as a RST.
+    PowerCut { keep_percent: u64 },
+}
+
+type Body = Pin<Box<dyn Future<Output = Verdict>>>;
+
+/// A machine that clients run on. There are few of them, for each costs every tick of the whole run; what tells clients
+/// apart is their connections.
+struct ClientMachine {
+    name: String,
+    bodies: mpsc::UnboundedSender<Body>,
+}
+
+/// How the clients are doing.
+#[derive(Default)]
+struct Progress {
+    running: usize,
+    failure: Option<Box<dyn Error>>,
 }
 
 pub struct Simulation {
     turmoil: turmoil::Sim<'static>,
     pub world: Arc<World>,
     pub machine: Arc<Machine>,
-    /// No message takes longer.
-    pub latency_max: Duration,
-    /// Clients that have not begun yet.
-    waiting: Vec<Body>,
-    /// The machines that clients run on.
-    client_machines: Vec<String>,
-    dice: Dice,
+    clients: Vec<ClientMachine>,
+    progress: Rc<RefCell<Progress>>,
 }
 
-type Body = Pin<Box<dyn Future<Output = Verdict>>>;
-
 impl Simulation {
-    /// A network and one server, configured with `config` besides what all simulated servers share.
-    pub fn new(world: &Arc<World>, config: &[String]) -> Simulation {
-        let mut dice = world.dice("simulation");
-        let latency_max = dice.millis(1..=20);
+    /// The network and the server of a plan. The clients are not there yet.
+    pub fn new(world: &Arc<World>, plan: &Plan) -> Simulation {
         let mut builder = turmoil::Builder::new();
         builder
-            .rng_seed(dice.draw())
+            .rng_seed(world.dice("network").draw())
             .epoch(UNIX_EPOCH)
-            .tick_duration(TICK)
+            .tick_duration(Duration::from_millis(plan.surroundings.tick_ms))
             .simulation_duration(SIMULATED_MAX)
             .min_message_latency(Duration::ZERO)
-            .max_message_latency(latency_max)
+            .max_message_latency(Duration::from_millis(plan.surroundings.latency_ms))
             .enable_random_order()
             .tcp_capacity(1024);
         let mut turmoil = builder.build();
-        let shared = ["bind 0.0.0.0", "protected-mode no"].map(String::from);
-        let machine = Machine::new(world.clone(), &[&shared, config].concat());
-        world.trace.event("network", format_args!("messages take up to {latency_max:?}"));
+        let machine = Machine::new(world.clone(), plan);
         let host = machine.clone();
         turmoil.host(SERVER, move || host.clone().serve());
-        Simulation {
-            turmoil,
-            world: world.clone(),
-            machine,
-            latency_max,
-            waiting: Vec::new(),
-            client_machines: Vec::new(),
-            dice,
+        let mut clients = Vec::new();
+        for number in 0..plan.surroundings.machines {
+            let name = format!("clients-{number}");
+            let (bodies, arriving) = mpsc::unbounded_channel();
+            turmoil.client(name.as_str(), run_bodies(arriving));
+            clients.push(ClientMachine { name, bodies });
         }
+        Simulation { turmoil, world: world.clone(), machine, clients, progress: Rc::default() }
     }
 
-    /// Adds a client, which begins at the next tick.
-    pub fn client(&mut self, name: &str, body: impl Future<Output = Verdict> + 'static) {
-        let name = name.to_string();
-        self.waiting.push(Box::pin(async move { body.await.map_err(|error| failure(format!("{name}: {error}"))) }));
-    }
-
-    /// Starts the clients that wait, on one machine: each machine costs every tick of the whole run, and what tells
-    /// clients apart is their connections.
-    fn start_clients(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let machine = format!("clients-{}", self.client_machines.len());
-        let bodies = std::mem::take(&mut self.waiting);
-        self.turmoil.client(machine.as_str(), async move {
-            let mut clients = JoinSet::new();
-            for body in bodies {
-                clients.spawn_local(body);
-            }
-            while let Some(ended) = clients.join_next().await {
-                ended??;
+    /// Adds a client to one of the machines, which begins at the next tick.
+    pub fn client(&mut self, machine: usize, name: &str, body: impl Future<Output = Verdict> + 'static) {
+        let (name, progress) = (name.to_string(), self.progress.clone());
+        progress.borrow_mut().running += 1;
+        let machine = &self.clients[machine % self.clients.len()];
+        let body = Box::pin(async move {
+            let verdict = body.await;
+            let mut progress = progress.borrow_mut();
+            progress.running -= 1;
+            if let Err(error) = verdict {
+                progress.failure.get_or_insert_with(|| failure(format!("{name}: {error}")));
             }
             Ok(())
         });
-        self.client_machines.push(machine);
+        // The machine runs for as long as this simulation.
+        let _ = machine.bodies.send(body);
     }
 
     pub fn now(&self) -> Duration {
         self.turmoil.elapsed()
     }
 
-    /// Lets one tick pass. Returns whether all clients are done.
-    pub fn step(&mut self) -> Verdict<bool> {
-        self.start_clients();
-        let done = self.turmoil.step();
-        self.world.trace.set_now(self.turmoil.elapsed());
-        done
+    pub fn are_clients_done(&self) -> bool {
+        self.progress.borrow().running == 0
     }
 
-    pub fn run_for(&mut self, duration: Duration) -> Verdict {
-        let until = self.now() + duration;
-        while self.now() < until {
-            self.step()?;
+    /// Lets one tick pass.
+    pub fn step(&mut self) -> Verdict {
+        let stepped = self.turmoil.step();
+        self.world.trace.set_now(self.turmoil.elapsed());
+        stepped?;
+        match self.progress.borrow_mut().failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Lets time pass until all clients are done.
     pub fn run_clients(&mut self, limit: Duration) -> Verdict {
         let until = self.now() + limit;
-        while !self.step()? {
+        while !self.are_clients_done() {
+            self.step()?;
             ensure!(self.now() < until, "the clients are not done after {limit:?}");
         }
         Ok(())
     }
 
-    /// Ends the server.
+    pub fn is_running(&mut self) -> bool {
+        self.turmoil.is_host_running(SERVER)
+    }
+
+    /// Ends the server. A stop takes its time.
     pub fn end(&mut self, ending: Ending) -> Verdict {
         let disk = self.machine.disk.clone();
-        self.world.trace.event("nemesis", format_args!("{ending:?}, {} batches unsynced", disk.memory.unsynced()));
+        let unsynced = disk.memory.unsynced();
+        self.world.trace.event("nemesis", format_args!("{ending:?}, {unsynced} batches unsynced"));
         match ending {
             Ending::Stop => {
                 self.machine.terminate();
                 let until = self.now() + STOP_MAX;
-                while self.turmoil.is_host_running(SERVER) {
+                while self.is_running() {
                     self.step()?;
                     ensure!(self.now() < until, "the server did not stop within {STOP_MAX:?}");
                 }
-                ensure!(
-                    disk.memory.unsynced() == 0,
-                    "a stopped server left {} batches unsynced",
-                    disk.memory.unsynced()
-                );
             }
             Ending::Kill => {
                 disk.memory.crash_process();
                 self.crash();
             }
-            Ending::PowerCut => {
-                let kept = self.dice.between(0..=disk.memory.unsynced() as u64) as usize;
+            Ending::PowerCut { keep_percent } => {
+                let kept = unsynced * keep_percent as usize / 100;
                 self.world.trace.event("nemesis", format_args!("{kept} of the unsynced batches survive"));
-                self.partition();
+                (0..self.clients.len()).for_each(|machine| self.partition(machine));
                 disk.memory.lose_power(kept);
                 self.crash();
-                self.repair();
+                (0..self.clients.len()).for_each(|machine| self.repair(machine));
             }
         }
         Ok(())
@@ -183,17 +178,33 @@ impl Simulation {
         self.turmoil.crash(SERVER);
     }
 
-    fn partition(&mut self) {
-        for machine in &self.client_machines {
-            self.turmoil.partition(SERVER, machine.as_str());
-        }
+    pub fn partition(&mut self, machine: usize) {
+        self.turmoil.partition(SERVER, self.clients[machine % self.clients.len()].name.as_str());
     }
 
-    fn repair(&mut self) {
-        for machine in &self.client_machines {
-            self.turmoil.repair(SERVER, machine.as_str());
-        }
+    pub fn repair(&mut self, machine: usize) {
+        self.turmoil.repair(SERVER, self.clients[machine % self.clients.len()].name.as_str());
     }
+
+    /// Holds all messages back.
+    pub fn hold(&mut self) {
+        self.clients.iter().for_each(|machine| self.turmoil.hold(SERVER, machine.name.as_str()));
+    }
+
+    pub fn release(&mut self) {
+        self.clients.iter().for_each(|machine| self.turmoil.release(SERVER, machine.name.as_str()));
+    }
+}
+
+/// Runs whatever arrives.
+async fn run_bodies(mut arriving: mpsc::UnboundedReceiver<Body>) -> Verdict {
+    let mut running = JoinSet::new();
+    while let Some(body) = arriving.recv().await {
+        // Those that ended are forgotten here.
+        while running.try_join_next().is_some() {}
+        running.spawn_local(body);
+    }
+    Ok(())
 }
 
 /// Virtual time as a client sees it.

@@ -14,10 +14,26 @@ use tracing::{Event, Level, Metadata, span};
 /// Bytes of a message that are printed; all of them are hashed.
 const SHOWN_BYTES_MAX: usize = 120;
 
+/// Where the text of what happens goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    Nothing,
+    Printed,
+    Kept,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub at: Duration,
+    pub who: String,
+    pub what: String,
+}
+
 /// The record of one run.
 pub struct Trace {
     state: Mutex<State>,
-    printed: bool,
+    sink: Sink,
 }
 
 struct State {
@@ -27,12 +43,14 @@ struct State {
     now: Duration,
     /// Errors that the server has logged; `None` where they are to be expected.
     errors: Option<Vec<String>>,
+    lines: Vec<Line>,
 }
 
 impl Trace {
-    pub fn new(printed: bool) -> Trace {
-        let state = State { hash: 0xcbf2_9ce4_8422_2325, events: 0, now: Duration::ZERO, errors: Some(Vec::new()) };
-        Trace { state: Mutex::new(state), printed }
+    pub fn new(sink: Sink) -> Trace {
+        let (now, errors) = (Duration::ZERO, Some(Vec::new()));
+        let state = State { hash: 0xcbf2_9ce4_8422_2325, events: 0, now, errors, lines: Vec::new() };
+        Trace { state: Mutex::new(state), sink }
     }
 
     /// Notes that something happened to `who`.
@@ -58,9 +76,16 @@ impl Trace {
             state.hash =
                 part.iter().fold(state.hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         }
-        if self.printed {
-            // Whoever reads it may have seen enough.
-            let _ = writeln!(io::stdout(), "{:>10.3} s  {who:<26} {}", state.now.as_secs_f64(), text());
+        match self.sink {
+            Sink::Nothing => {}
+            Sink::Printed => {
+                // Whoever reads it may have seen enough.
+                let _ = writeln!(io::stdout(), "{:>10.3} s  {who:<26} {}", state.now.as_secs_f64(), text());
+            }
+            Sink::Kept => {
+                let line = Line { at: state.now, who: who.to_string(), what: text() };
+                state.lines.push(line);
+            }
         }
     }
 
@@ -80,6 +105,11 @@ impl Trace {
 
     pub fn events(&self) -> u64 {
         self.lock().events
+    }
+
+    /// The text that was kept.
+    pub fn take_lines(&self) -> Vec<Line> {
+        std::mem::take(&mut self.lock().lines)
     }
 
     /// From here on the server may log errors: something is made to fail.
@@ -113,9 +143,9 @@ impl tracing::Subscriber for Log {
 
     fn event(&self, event: &Event<'_>) {
         let level = *event.metadata().level();
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        let line = line.0.trim_start();
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        let line = fields.0.trim_start();
         if level == Level::ERROR
             && let Some(errors) = &mut self.0.lock().errors
         {
@@ -138,9 +168,9 @@ impl tracing::Subscriber for Log {
 }
 
 /// An event's message and fields in one line.
-struct Line(String);
+struct Fields(String);
 
-impl Visit for Line {
+impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = match field.name() {
             "message" => format!(" {value:?}"),

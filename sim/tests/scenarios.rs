@@ -1,39 +1,38 @@
-//! Every scenario over a few seeds: what `make test` runs for each change. `cargo sim run` runs as many as one likes.
+//! What has failed before, and a few fresh seeds of everything: for each change. `make sim` runs many more.
 
+use std::path::Path;
+
+use bulkhead_sim::campaign::plan;
+use bulkhead_sim::plan::Plan;
 use bulkhead_sim::run::run;
-use bulkhead_sim::scenario::{self, Scenario};
-use bulkhead_sim::world::World;
+use bulkhead_sim::seeds;
 
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 96;
 
-#[test]
-fn every_scenario_keeps_its_promise() {
-    let check = |scenario: &'static Scenario| {
-        for seed in 0..SEEDS {
-            let report = run(scenario, seed, false);
-            let again = format!("cargo sim replay --seed {seed} --scenario {} --trace", scenario.name);
-            assert_eq!(report.failure, None, "{}; see {again}", report.line());
-        }
-    };
+/// Runs plans on two threads. Returns what failed.
+fn failures(plans: Vec<Plan>) -> Vec<String> {
+    let halves: Vec<&[Plan]> = plans.chunks(plans.len().div_ceil(2).max(1)).collect();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = scenario::ALL.iter().map(|scenario| scope.spawn(move || check(scenario))).collect();
-        for thread in threads {
-            thread.join().unwrap_or_else(|failure| std::panic::resume_unwind(failure));
-        }
-    });
+        let check = |plans: &[Plan]| -> Vec<String> {
+            let reports = plans.iter().map(run);
+            let failed =
+                reports.filter_map(|report| Some(format!("{}\n{}", report.line(), report.failure.as_ref()?.what)));
+            failed.collect()
+        };
+        let threads: Vec<_> = halves.into_iter().map(|half| scope.spawn(move || check(half))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("it runs")).collect()
+    })
 }
 
 #[test]
-fn a_run_that_goes_wrong_is_reported() {
-    fn failure(run_it: fn(&std::sync::Arc<World>) -> bulkhead_sim::Verdict) -> String {
-        let scenario = Box::leak(Box::new(Scenario { name: "canary", promise: "it dies", run: run_it }));
-        run(scenario, 1, false).failure.expect("the canary died and nobody noticed")
-    }
-    assert_eq!(failure(|_| Err("wrong reply".into())), "wrong reply");
-    assert!(failure(|_| panic!("our own bug")).contains("our own bug"));
-    let caught = failure(|_| {
-        let _ = std::panic::catch_unwind(|| panic!("a bug that was contained"));
-        Ok(())
-    });
-    assert!(caught.contains("a bug that was contained"), "{caught}");
+fn what_has_failed_before_does_not_fail_again() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds.txt");
+    let known = seeds::read(&file).expect("the list can be read");
+    assert!(!known.is_empty());
+    assert_eq!(failures(known.into_iter().map(|known| known.plan).collect()), Vec::<String>::new());
+}
+
+#[test]
+fn fresh_seeds_keep_every_promise() {
+    assert_eq!(failures((0..SEEDS).map(|seed| plan(None, seed)).collect()), Vec::<String>::new());
 }

@@ -95,7 +95,8 @@ impl From<EngineError> for CommandError {
 }
 
 /// Engine errors keep codes of their own, so that clients and operators can tell a full disk from a bug. Every one of
-/// them means: certainly not executed.
+/// them means: certainly not executed. But for a failed fsync: what was written before it is in the log, and may be found
+/// there when the store is opened again.
 fn storage_reply(error: &TxnError) -> String {
     let TxnError::Engine(error) = error else {
         return "ERR internal error: a read was not restarted".to_string();
@@ -103,7 +104,9 @@ fn storage_reply(error: &TxnError) -> String {
     match error {
         EngineError::NoSpace(_) => "NOSPACE the disk is full, the write was not executed; free space and retry".into(),
         EngineError::ReadOnly(reason) => format!("READONLY storage refuses writes after an error: {reason}"),
-        EngineError::SyncFailed(reason) => format!("READONLY fsync failed, storage refuses writes: {reason}"),
+        EngineError::SyncFailed(reason) => {
+            format!("INDOUBT fsync failed, the write may or may not survive; storage refuses writes: {reason}")
+        }
         EngineError::Corruption(reason) => format!("CORRUPT the stored data is damaged: {reason}"),
         EngineError::WriteStall => "TRYAGAIN writes are stalled, the write was not executed".into(),
         EngineError::WouldBlock | EngineError::Io(_) | EngineError::Locked(_) | EngineError::Closed => {

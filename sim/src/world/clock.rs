@@ -8,7 +8,7 @@ use std::time::Duration;
 use bulkhead::env::{BoxFuture, Clock};
 
 /// The Unix time at which every simulation begins: some time in 2024.
-const START_MS: i64 = 1_720_000_000_000;
+pub const START_MS: i64 = 1_720_000_000_000;
 
 /// How far a machine's wall clock has jumped.
 #[derive(Default)]

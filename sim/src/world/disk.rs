@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bulkhead::config::Config;
 use bulkhead::engine::memory::{DiskFault, MemoryDisk, MemoryEngine};
@@ -14,22 +15,128 @@ use bulkhead::engine::{
 use bulkhead::env::StorageDoor;
 use bytes::Bytes;
 
+use crate::dice::Dice;
+use crate::plan::{Call, Fault};
 use crate::trace::Trace;
+
+/// What every injected panic says.
+pub const INJECTED: &str = "injected panic";
+
+/// What is wrong with a disk besides [`DiskFault`].
+#[derive(Default)]
+struct Troubles {
+    slowness: Duration,
+    /// One read in so many; 0: none.
+    damage: u64,
+    cold: u64,
+    /// After so many more calls one panics.
+    panics: BTreeMap<Call, u64>,
+}
 
 /// What survives on one machine.
 pub struct Disk {
     pub memory: Arc<MemoryDisk>,
+    troubles: Mutex<(Troubles, Dice)>,
     /// Small files are replaced as a whole and synced at once, so no crash touches them.
     files: Mutex<BTreeMap<PathBuf, Vec<u8>>>,
     trace: Arc<Trace>,
 }
 
 impl Disk {
-    pub fn new(trace: Arc<Trace>) -> Arc<Disk> {
-        Arc::new(Disk { memory: MemoryDisk::new(), files: Mutex::default(), trace })
+    pub fn new(dice: Dice, trace: Arc<Trace>) -> Arc<Disk> {
+        let troubles = Mutex::new((Troubles::default(), dice));
+        Arc::new(Disk { memory: MemoryDisk::new(), troubles, files: Mutex::default(), trace })
     }
 
-    pub fn set_fault(&self, fault: Option<DiskFault>) {
+    /// A fault begins. Those that are none of the disk's are none of its concern.
+    pub fn begin(&self, fault: &Fault) {
+        if let Some(fault) = memory_fault(fault) {
+            return self.set_fault(Some(fault));
+        }
+        let troubles = &mut self.troubles().0;
+        match *fault {
+            Fault::Slow { each_ms, .. } => troubles.slowness = Duration::from_millis(each_ms),
+            Fault::Damage { one_in, .. } => troubles.damage = one_in,
+            Fault::Cold { one_in, .. } => troubles.cold = one_in,
+            Fault::Panic { call, nth } => {
+                troubles.panics.insert(call, nth);
+            }
+            _ => {}
+        }
+    }
+
+    /// A fault ends, if it has not been replaced by another.
+    pub fn end(&self, fault: &Fault) {
+        if let Some(fault) = memory_fault(fault) {
+            if self.memory.fault() == Some(fault) {
+                self.set_fault(None);
+            }
+            return;
+        }
+        let troubles = &mut self.troubles().0;
+        match fault {
+            Fault::Slow { .. } => troubles.slowness = Duration::ZERO,
+            Fault::Damage { .. } => troubles.damage = 0,
+            Fault::Cold { .. } => troubles.cold = 0,
+            Fault::Panic { call, .. } => {
+                troubles.panics.remove(call);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn slowness(&self) -> Duration {
+        self.troubles().0.slowness
+    }
+
+    /// A server may fail to start on it.
+    pub fn is_troubled(&self) -> bool {
+        let troubles = &self.troubles().0;
+        self.memory.fault().is_some() || troubles.damage > 0 || !troubles.panics.is_empty()
+    }
+
+    /// Panics, if that was planned for this call.
+    fn pass(&self, call: Call) {
+        let is_due = {
+            let panics = &mut self.troubles().0.panics;
+            let is_due = match panics.get_mut(&call) {
+                Some(left) => {
+                    *left -= 1;
+                    *left == 0
+                }
+                None => false,
+            };
+            if is_due {
+                panics.remove(&call);
+            }
+            is_due
+        };
+        if is_due {
+            self.trace.event("disk", format_args!("panic at {call:?}"));
+            panic!("{INJECTED} at {call:?}");
+        }
+    }
+
+    /// What befalls a read.
+    fn trouble(&self, cf: ColumnFamily, tier: ReadTier) -> Result<(), EngineError> {
+        if cf == ColumnFamily::Meta {
+            self.pass(Call::Read);
+        }
+        let (troubles, dice) = &mut *self.troubles();
+        if tier == ReadTier::Cached && troubles.cold > 0 && dice.one_in(troubles.cold) {
+            return Err(EngineError::WouldBlock);
+        }
+        if cf != ColumnFamily::Control && troubles.damage > 0 && dice.one_in(troubles.damage) {
+            return Err(EngineError::Corruption("block checksum mismatch (injected)".into()));
+        }
+        Ok(())
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, (Troubles, Dice)> {
+        self.troubles.lock().expect("nobody panics while holding it")
+    }
+
+    fn set_fault(&self, fault: Option<DiskFault>) {
         self.trace.event("disk", format_args!("fault: {fault:?}"));
         self.memory.set_fault(fault);
     }
@@ -73,6 +180,33 @@ impl StorageDoor for SimStorage {
     }
 }
 
+fn memory_fault(fault: &Fault) -> Option<DiskFault> {
+    match fault {
+        Fault::Stall { .. } => Some(DiskFault::WriteStall),
+        Fault::NoSpace { .. } => Some(DiskFault::NoSpace),
+        Fault::IoError { .. } => Some(DiskFault::IoError),
+        Fault::SyncFails { .. } => Some(DiskFault::SyncFails),
+        _ => None,
+    }
+}
+
+/// A view whose reads run into the disk's troubles.
+struct TroubledView<'e> {
+    view: Box<dyn View + 'e>,
+    disk: &'e Disk,
+}
+
+impl View for TroubledView<'_> {
+    fn get(&self, cf: ColumnFamily, key: &[u8], tier: ReadTier) -> Result<Option<Bytes>, EngineError> {
+        self.disk.trouble(cf, tier)?;
+        self.view.get(cf, key, tier)
+    }
+
+    fn scan<'v>(&'v self, cf: ColumnFamily, scan: Scan) -> Box<dyn Cursor + 'v> {
+        self.view.scan(cf, scan)
+    }
+}
+
 /// The memory engine, its changes traced.
 struct TracedEngine {
     engine: Arc<MemoryEngine>,
@@ -88,6 +222,7 @@ impl TracedEngine {
 
 impl View for TracedEngine {
     fn get(&self, cf: ColumnFamily, key: &[u8], tier: ReadTier) -> Result<Option<Bytes>, EngineError> {
+        self.disk.trouble(cf, tier)?;
         self.engine.get(cf, key, tier)
     }
 
@@ -98,17 +233,22 @@ impl View for TracedEngine {
 
 impl Engine for TracedEngine {
     fn snapshot(&self) -> Box<dyn View + '_> {
-        self.engine.snapshot()
+        self.disk.pass(Call::Snapshot);
+        Box::new(TroubledView { view: self.engine.snapshot(), disk: &self.disk })
     }
 
     fn write(&self, batch: &WriteBatch, options: WriteOptions) -> Result<(), EngineError> {
         let stalls = self.disk.memory.fault() == Some(DiskFault::WriteStall) && !options.no_slowdown;
         assert!(!stalls, "a stalled write blocks the simulation: its thread must be among runtime::WRITERS");
+        self.disk.pass(Call::BeforeWrite);
         let (mutations, durability) = (batch.mutations.len(), options.durability);
-        self.traced(&format!("write of {mutations}, {durability:?}"), self.engine.write(batch, options))
+        let written = self.traced(&format!("write of {mutations}, {durability:?}"), self.engine.write(batch, options));
+        self.disk.pass(Call::AfterWrite);
+        written
     }
 
     fn sync_wal(&self) -> Result<(), EngineError> {
+        self.disk.pass(Call::Sync);
         self.traced("sync", self.engine.sync_wal())
     }
 

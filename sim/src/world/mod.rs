@@ -11,13 +11,15 @@ mod random;
 mod runtime;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bulkhead::config::{self, Invocation, LiveConfig};
 use bulkhead::env::{Env, NoHost, ShutdownRequest};
 
-pub use clock::WallClock;
-pub use disk::Disk;
+pub use clock::{START_MS, WallClock};
+pub use disk::{Disk, INJECTED};
 pub use network::Chunked;
 pub use runtime::{PAUSE_MS_MAX, Tasks, Weather};
 
@@ -25,9 +27,10 @@ use runtime::SimRuntimes;
 
 use crate::Verdict;
 use crate::dice::Dice;
+use crate::plan::Plan;
 use crate::trace::Trace;
 
-/// What all of a run shares: the seed and the record.
+/// What all of a run shares: the plan's seed and the record.
 pub struct World {
     pub seed: u64,
     pub trace: Arc<Trace>,
@@ -43,6 +46,9 @@ impl World {
 /// The configuration file that a simulated server starts with.
 const CONFIG_FILE: &str = "bulkhead.conf";
 
+/// How long after it failed to start a server is started again.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
 /// One machine with a server on it.
 pub struct Machine {
     world: Arc<World>,
@@ -51,16 +57,17 @@ pub struct Machine {
     pub weather: Weather,
     pub tasks: Arc<Tasks>,
     shutdown: Mutex<Arc<ShutdownRequest>>,
+    /// It was asked to stop from outside.
+    is_terminated: AtomicBool,
     starts: Mutex<u64>,
 }
 
 impl Machine {
-    /// `config`: the lines of its configuration file.
-    pub fn new(world: Arc<World>, config: &[String]) -> Arc<Machine> {
-        let disk = Disk::new(world.trace.clone());
-        disk.replace_file(Path::new(CONFIG_FILE), config.join("\n").as_bytes());
-        let weather = Weather::draw(&mut world.dice("weather"));
-        world.trace.event("server", format_args!("configured as {config:?}, {weather:?}"));
+    pub fn new(world: Arc<World>, plan: &Plan) -> Arc<Machine> {
+        let disk = Disk::new(world.dice("disk"), world.trace.clone());
+        let shared = ["bind 0.0.0.0", "protected-mode no"].map(String::from);
+        disk.replace_file(Path::new(CONFIG_FILE), [&shared, &plan.config[..]].concat().join("\n").as_bytes());
+        let weather = Weather { yields: plan.surroundings.yields, pauses: plan.surroundings.pauses };
         Arc::new(Machine {
             world,
             disk,
@@ -68,6 +75,7 @@ impl Machine {
             weather,
             tasks: Arc::default(),
             shutdown: Mutex::default(),
+            is_terminated: AtomicBool::new(false),
             starts: Mutex::new(0),
         })
     }
@@ -81,15 +89,36 @@ impl Machine {
         };
         self.world.trace.event("server", format_args!("start {start}"));
         self.tasks.set_crashing(false);
-        let shutdown = Arc::new(ShutdownRequest::default());
-        *self.shutdown.lock().expect("nobody panics while replacing it") = shutdown.clone();
-        bulkhead::server::run(self.env(start), Arc::new(self.config()?), shutdown).await?;
+        self.is_terminated.store(false, Ordering::Relaxed);
+        loop {
+            let shutdown = Arc::new(ShutdownRequest::default());
+            *self.shutdown.lock().expect("nobody panics while replacing it") = shutdown.clone();
+            let (config, was_troubled) = (Arc::new(self.config()?), self.disk.is_troubled());
+            match bulkhead::server::run(self.env(start), config, shutdown).await {
+                Ok(()) => break,
+                // What starts services starts them again, and with this disk it may take a while.
+                Err(error) if was_troubled || self.is_to_blame(&error) => {
+                    self.world.trace.event("server", format_args!("did not start: {error}"));
+                    if self.is_terminated.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    tokio::time::sleep(RESTART_PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         self.world.trace.event("server", format_args!("stopped"));
         Ok(())
     }
 
+    /// Whether this world, not the server, is why it did not start.
+    fn is_to_blame(&self, error: &impl std::fmt::Display) -> bool {
+        self.disk.is_troubled() || error.to_string().contains(INJECTED)
+    }
+
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.is_terminated.store(true, Ordering::Relaxed);
         self.shutdown.lock().expect("nobody panics while replacing it").request();
     }
 

@@ -30,19 +30,13 @@ use crate::trace::Trace;
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
     /// One step in so many lets others go first; 0: none does.
-    yields: u64,
+    pub yields: u64,
     /// One step in so many stands still; 0: none does.
-    pauses: u64,
+    pub pauses: u64,
 }
 
 /// The longest that a task stands still.
 pub const PAUSE_MS_MAX: u64 = 5;
-
-impl Weather {
-    pub fn draw(dice: &mut Dice) -> Weather {
-        Weather { yields: dice.pick(&[0, 2, 4]), pauses: dice.pick(&[0, 0, 16, 64]) }
-    }
-}
 
 /// The engine threads that write. A stalled write blocks its thread, and here there is one thread only: so while the disk
 /// stalls writes, these tasks are held instead, before their next step.
@@ -64,6 +58,11 @@ impl Tasks {
     /// The machine starts, or crashes: from then on the end of any task is the end of all, in order.
     pub fn set_crashing(&self, crashing: bool) {
         self.lock().crashing = crashing;
+    }
+
+    /// How many have not ended.
+    pub fn alive(&self) -> usize {
+        self.lock().bodies.len()
     }
 
     fn add(&self, body: BoxFuture<'static, ()>) -> u64 {
@@ -140,10 +139,10 @@ struct SimDomain {
 }
 
 impl SimDomain {
-    fn steps(&self, body: BoxFuture<'static, ()>, is_engine: bool, held_by: Option<Arc<Disk>>) -> Steps {
+    fn steps(&self, body: BoxFuture<'static, ()>, is_engine: bool, writes: bool) -> Steps {
         let dice = self.dice.lock().expect("a draw does not panic").fork();
         let (tasks, weather, hurdle) = (self.tasks.clone(), self.weather, Hurdle::Undrawn);
-        Steps { number: tasks.add(body), tasks, dice, weather, hurdle, held_by, is_engine }
+        Steps { number: tasks.add(body), tasks, dice, weather, hurdle, disk: self.disk.clone(), writes, is_engine }
     }
 }
 
@@ -152,13 +151,12 @@ impl Domain for SimDomain {
         let mut own = self.own.lock().expect("starting a task does not panic");
         // Those that ended are forgotten here, or a domain would grow with every connection.
         while own.try_join_next().is_some() {}
-        own.spawn(self.steps(body, self.spec.engine_on_workers, None));
+        own.spawn(self.steps(body, self.spec.engine_on_workers, false));
     }
 
     fn spawn_engine_body(&self, name: String, body: BoxFuture<'static, ()>) -> io::Result<()> {
         self.trace.event(self.spec.name, format_args!("starts engine thread {name}"));
-        let held_by = WRITERS.contains(&name.as_str()).then(|| self.disk.clone());
-        tokio::spawn(self.steps(body, true, held_by));
+        tokio::spawn(self.steps(body, true, WRITERS.contains(&name.as_str())));
         Ok(())
     }
 
@@ -184,15 +182,19 @@ struct Steps {
     dice: Dice,
     weather: Weather,
     hurdle: Hurdle,
-    /// The disk whose write stall holds the task.
-    held_by: Option<Arc<Disk>>,
+    disk: Arc<Disk>,
+    /// A write stall of the disk holds the task.
+    writes: bool,
     is_engine: bool,
 }
 
 impl Steps {
     fn draw(&mut self) -> Hurdle {
         let Weather { yields, pauses } = self.weather;
-        if pauses > 0 && self.dice.one_in(pauses) {
+        let slowness = if self.is_engine { self.disk.slowness() } else { Duration::ZERO };
+        if !slowness.is_zero() {
+            Hurdle::Pause(Box::pin(sleep(slowness)))
+        } else if pauses > 0 && self.dice.one_in(pauses) {
             let pause = self.dice.millis(1..=PAUSE_MS_MAX);
             Hurdle::Pause(Box::pin(sleep(pause)))
         } else if yields > 0 && self.dice.one_in(yields) {
@@ -203,7 +205,7 @@ impl Steps {
     }
 
     fn is_held(&self) -> bool {
-        self.held_by.as_ref().is_some_and(|disk| disk.memory.fault() == Some(DiskFault::WriteStall))
+        self.writes && self.disk.memory.fault() == Some(DiskFault::WriteStall)
     }
 }
 

@@ -1,0 +1,121 @@
+//! Whoever does not write does not notice that writes stall: PING, INFO, connecting and reads take no longer than the
+//! network and an unsteady machine make them. And a write is answered by its deadline, whatever the disk does.
+
+use std::time::Duration;
+
+use super::{Case, Finding, Oracle};
+use crate::history::{Operation, Spell};
+use crate::model::{self, Touches};
+use crate::plan::{Call, Fault};
+use crate::world::PAUSE_MS_MAX;
+
+pub const ORACLE: Oracle = Oracle {
+    name: "isolation",
+    promise: "PING, INFO, connecting and reads take no longer during a write stall; a write is answered by its deadline",
+    check,
+};
+
+/// Commands of a client that watches send one short command at a time: only those are measured.
+const LINE_MAX: usize = 40;
+/// How exact deadlines are.
+const SWEEP: Duration = Duration::from_millis(40);
+
+fn check(case: &Case<'_>) -> Result<Finding, String> {
+    // With one runtime for both halves nobody promises this.
+    if case.plan.directive("runtime-mode") == Some("single") {
+        return Finding::checked(0);
+    }
+    let mut checked = 0;
+    for operation in &case.history.operations {
+        let Some(returned) = operation.returned.filter(|_| !operation.dawdled) else { continue };
+        if operation.pipeline_len > 1 || operation.line.len() > LINE_MAX || is_excused(case, operation, returned) {
+            continue;
+        }
+        let is_free = model::touches(operation.db, &operation.args) == Touches::Nothing;
+        let (kind, bound) = match is_free {
+            true => ("it needs no storage", round_trip(case, reply_len(operation))),
+            false if model::is_read(&operation.args) && !is_reader_troubled(case, operation.invoked, returned) => {
+                ("it only reads", round_trip(case, reply_len(operation)))
+            }
+            false => {
+                let patience = request_timeout(case) + SWEEP;
+                ("request-timeout", round_trip(case, reply_len(operation)) + patience)
+            }
+        };
+        let took = returned - operation.invoked;
+        checked += 1;
+        if took > bound {
+            let Operation { client, line, invoked, .. } = operation;
+            return Err(format!("{client}: {line} at {invoked:?} took {took:?}, more than {bound:?} ({kind})"));
+        }
+    }
+    for connecting in case.history.connecting.iter().filter(|one| one.is_connected) {
+        if case.history.spells_during(connecting.began, connecting.ended, is_network) {
+            continue;
+        }
+        let (took, bound) = (connecting.ended - connecting.began, round_trip(case, 0));
+        checked += 1;
+        if took > bound {
+            let (client, began) = (&connecting.client, connecting.began);
+            return Err(format!("{client}: connecting at {began:?} took {took:?}, more than {bound:?}"));
+        }
+    }
+    Finding::checked(checked)
+}
+
+fn is_network(fault: &Fault) -> bool {
+    matches!(fault, Fault::Hold { .. } | Fault::Partition { .. })
+}
+
+fn is_excused(case: &Case<'_>, operation: &Operation, returned: Duration) -> bool {
+    let of_process = |fault: &Fault| {
+        is_network(fault)
+            || matches!(
+                fault,
+                Fault::Stop { .. } | Fault::Kill { .. } | Fault::PowerCut { .. } | Fault::KillThenPowerCut { .. }
+            )
+    };
+    // A command that asks to wait may.
+    model::name(&operation.args) == "DEBUG" || case.history.spells_during(operation.invoked, returned, of_process)
+}
+
+/// Reads may wait for a reader that is slow, ends, or starts.
+fn is_reader_troubled(case: &Case<'_>, from: Duration, to: Duration) -> bool {
+    let earlier = from.saturating_sub(Duration::from_secs(1));
+    let troubles = |fault: &Fault| {
+        matches!(
+            fault,
+            Fault::Slow { .. } | Fault::RestartStorage | Fault::Panic { call: Call::Read | Call::Snapshot, .. }
+        )
+    };
+    if case.history.spells_during(earlier, to, troubles) {
+        return true;
+    }
+    // Storage threads that are started anew wait for the one that the disk holds.
+    let spells = &case.history.spells;
+    let restarts = spells.iter().filter(|spell| spell.fault == Fault::RestartStorage && spell.from <= to);
+    restarts.into_iter().any(|restart| {
+        let holds = |spell: &Spell| matches!(spell.fault, Fault::Stall { .. } | Fault::Slow { .. });
+        let held = spells.iter().filter(|spell| holds(spell) && spell.from <= to && restart.from <= spell.to);
+        held.into_iter().any(|spell| from <= spell.to + Duration::from_secs(1))
+    })
+}
+
+fn request_timeout(case: &Case<'_>) -> Duration {
+    let ms = case.plan.directive("request-timeout").and_then(|ms| ms.parse().ok());
+    Duration::from_millis(ms.unwrap_or(2000))
+}
+
+/// A message each way; a command and a reply may be cut into pieces, whose delays run side by side; and each of the tasks
+/// on the way (connection, first reader, second reader) may stand still a few times, and so often more as a reply takes
+/// pieces.
+fn round_trip(case: &Case<'_>, reply_len: usize) -> Duration {
+    let surroundings = case.plan.surroundings;
+    let steps = if surroundings.pauses > 0 { 10 + reply_len as u64 / 16 } else { 2 };
+    let ms = 2 * surroundings.latency_ms + steps * PAUSE_MS_MAX + 8 * surroundings.tick_ms;
+    Duration::from_millis(ms)
+}
+
+fn reply_len(operation: &Operation) -> usize {
+    operation.reply().map_or(0, |reply| reply.to_string().len())
+}

@@ -1,0 +1,49 @@
+//! Nothing is left behind: with all clients gone and everything answered, no request, byte, waiter, client or task is
+//! still accounted for, and each database counts as many keys as it has.
+
+use super::{Case, Finding, Oracle};
+use crate::plan::Fault;
+
+pub const ORACLE: Oracle = Oracle {
+    name: "leaks",
+    promise: "no request, byte, waiter, client, task or key is counted that is not there",
+    check,
+};
+
+/// INFO's fields that must say this once nobody but the auditor is connected.
+const AT_REST: &[(&str, &str)] = &[
+    ("channel_queued_writes", "0"),
+    ("channel_queued_reads", "0"),
+    ("channel_bytes", "0"),
+    ("channel_waiting_clients", "0"),
+    ("connected_clients", "1"),
+    ("blocked_clients", "0"),
+];
+
+fn check(case: &Case<'_>) -> Result<Finding, String> {
+    let mut checked = 0;
+    for inventory in &case.history.inventories {
+        for (field, expected) in AT_REST {
+            let line = |line: &&str| line.strip_prefix(field).is_some_and(|rest| rest.starts_with(':'));
+            let Some(found) = inventory.info.lines().find(line) else { continue };
+            // A client that was cut off cannot say goodbye, and there is no keepalive here that would notice.
+            if *field == "connected_clients" && case.plan.has_fault(|fault| matches!(fault, Fault::Partition { .. })) {
+                continue;
+            }
+            if found.trim_end() != format!("{field}:{expected}") {
+                return Err(format!("nobody is there but the auditor, and INFO says {}", found.trim_end()));
+            }
+            checked += 1;
+        }
+        for (db, found, counted) in &inventory.keys {
+            if *found as i64 != *counted {
+                return Err(format!("database {db} holds {found} keys, and DBSIZE says {counted}"));
+            }
+            checked += 1;
+        }
+    }
+    if let Some(left) = case.history.tasks_left.filter(|left| *left > 0) {
+        return Err(format!("{left} tasks are left after a clean stop"));
+    }
+    Finding::checked(checked)
+}

@@ -1,0 +1,20 @@
+//! When everything is well again, so is the server: a write and a read succeed soon.
+
+use std::time::Duration;
+
+use super::{Case, Finding, Oracle};
+
+pub const ORACLE: Oracle =
+    Oracle { name: "liveness", promise: "writes and reads succeed soon after the last fault is healed", check };
+
+/// The longest request that may still be under way, and some.
+const RECOVERY_MAX: Duration = Duration::from_secs(4);
+
+fn check(case: &Case<'_>) -> Result<Finding, String> {
+    let Some(healed) = case.history.healed else { return Finding::checked(0) };
+    match case.history.recovered {
+        Some(recovered) if recovered - healed <= RECOVERY_MAX => Finding::checked(1),
+        Some(recovered) => Err(format!("healed at {healed:?}, a write and a read succeeded only at {recovered:?}")),
+        None => Err(format!("healed at {healed:?}, no write and read succeeded after that")),
+    }
+}

@@ -1,0 +1,96 @@
+//! Draws what befalls the server.
+
+use crate::dice::Dice;
+use crate::plan::{Call, Fault};
+
+/// Kinds of faults that a run can take part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Stall,
+    NoSpace,
+    IoError,
+    SyncFails,
+    Slow,
+    Damage,
+    Cold,
+    WriterPanic,
+    ReaderPanic,
+    SyncPanic,
+    Stop,
+    Kill,
+    PowerCut,
+    RestartStorage,
+    Partition,
+    Hold,
+    ClockJump,
+}
+
+pub const ALL: &[Kind] = &[
+    Kind::Stall,
+    Kind::NoSpace,
+    Kind::IoError,
+    Kind::SyncFails,
+    Kind::Slow,
+    Kind::Damage,
+    Kind::Cold,
+    Kind::WriterPanic,
+    Kind::ReaderPanic,
+    Kind::SyncPanic,
+    Kind::Stop,
+    Kind::Kill,
+    Kind::PowerCut,
+    Kind::RestartStorage,
+    Kind::Partition,
+    Kind::Hold,
+    Kind::ClockJump,
+];
+
+/// Some of the kinds: each run another few, so that rare combinations are not rare.
+pub fn some(dice: &mut Dice, kinds: &[Kind], most: u64) -> Vec<Kind> {
+    (0..dice.between(0..=most)).map(|_| dice.pick(kinds)).collect()
+}
+
+/// Faults of these kinds within a time.
+pub fn draw(dice: &mut Dice, kinds: &[Kind], count: u64, within_ms: u64) -> Vec<(u64, Fault)> {
+    if kinds.is_empty() {
+        return Vec::new();
+    }
+    (0..count).map(|_| (dice.between(5..=within_ms), one(dice, kinds))).collect()
+}
+
+fn one(dice: &mut Dice, kinds: &[Kind]) -> Fault {
+    // Short, long, and until everything is healed.
+    let for_ms = match dice.index(5) {
+        0 | 1 => dice.between(1..=100),
+        2 => dice.between(100..=1000),
+        3 => dice.between(1000..=4000),
+        _ => 0,
+    };
+    let nth = if dice.one_in(2) { 1 } else { dice.between(2..=30) };
+    let down_ms = dice.pick(&[0, 0, 1, 10, 100, 1000]);
+    match dice.pick(kinds) {
+        Kind::Stall => Fault::Stall { for_ms },
+        Kind::NoSpace => Fault::NoSpace { for_ms },
+        Kind::IoError => Fault::IoError { for_ms },
+        Kind::SyncFails => Fault::SyncFails { for_ms },
+        Kind::Slow => Fault::Slow { for_ms, each_ms: dice.pick(&[1, 5, 20, 100]) },
+        Kind::Damage => Fault::Damage { for_ms, one_in: dice.pick(&[1, 4, 16]) },
+        Kind::Cold => Fault::Cold { for_ms, one_in: dice.pick(&[1, 2, 4]) },
+        Kind::WriterPanic => Fault::Panic { call: dice.pick(&[Call::BeforeWrite, Call::AfterWrite]), nth },
+        Kind::ReaderPanic => Fault::Panic { call: dice.pick(&[Call::Read, Call::Snapshot]), nth },
+        Kind::SyncPanic => Fault::Panic { call: Call::Sync, nth: 1 },
+        Kind::Stop => Fault::Stop { down_ms },
+        Kind::Kill => Fault::Kill { down_ms },
+        Kind::PowerCut => {
+            let keep_percent = dice.pick(&[0, 0, 50, 90, 100]);
+            match dice.one_in(2) {
+                true => Fault::PowerCut { down_ms, keep_percent },
+                false => Fault::KillThenPowerCut { down_ms, keep_percent },
+            }
+        }
+        Kind::RestartStorage => Fault::RestartStorage,
+        Kind::Partition => Fault::Partition { machine: dice.between(0..=1), for_ms },
+        Kind::Hold => Fault::Hold { for_ms },
+        Kind::ClockJump => Fault::ClockJump { by_ms: dice.between(0..=8000) as i64 - 4000 },
+    }
+}
