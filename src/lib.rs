@@ -19,13 +19,14 @@
 //! | [`resp`] | bytes ↔ values; no I/O |
 //! | [`rdb`] | a value ↔ what DUMP gives; no I/O |
 //!
-//! On the shelf, used by all and using nothing: [`config`], [`limits`], [`number`], [`glob`].
+//! On the shelf, used by all and using nothing: [`config`], [`failpoints`], [`limits`], [`number`], [`glob`].
 
 pub mod channel;
 pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod env;
+pub mod failpoints;
 pub mod glob;
 pub mod keyspace;
 pub mod layout;

@@ -35,6 +35,16 @@ pub const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
 pub const REQUEST_OPERATIONS_MAX: usize = 1024;
 /// Bytes of arguments of one message. A single larger command still crosses, alone.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// A request that provably had no effect is sent again after a random part of this, doubled each time …
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(4);
+/// … up to this.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// The longest pause of the circuit breaker between two probes.
+pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How often the writer looks whether the engine takes writes again.
+pub const STALL_POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// For how long after a refusal writes wait in the engine, instead of being tried without waiting.
+pub const SLOW_WRITES_FOR: Duration = Duration::from_secs(1);
 /// How often requests past their deadline are looked for, in milliseconds: a deadline is met this exactly.
 pub const DEADLINE_SWEEP_MS: u64 = 10;
 
@@ -68,6 +78,14 @@ pub const RECLAIM_KEYS: usize = 1024;
 pub const ENGINE_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait before a storage thread that panicked is started again.
 pub const THREAD_RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// An engine that failed for good is opened anew after this, doubled each time …
+pub const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(500);
+/// … up to this.
+pub const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Served this long, an engine is healthy again: its next failure counts as the first.
+pub const REOPEN_FORGIVEN_AFTER: Duration = Duration::from_secs(300);
+/// Attempts in a row to open an engine that had been open; then the server gives up and exits.
+pub const REOPEN_ATTEMPTS_MAX: u32 = 8;
 /// How long storage may take, once it is open, until all its threads run.
 pub const STORAGE_START_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a stop looks whether the clients are gone.

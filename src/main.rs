@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bulkhead::config::{self, Invocation, LiveConfig, Loaded};
 use bulkhead::env::{ShutdownRequest, real};
+use bulkhead::failpoints;
 use bulkhead::observe::start_logging;
 
 /// One allocator for Rust and RocksDB: under RocksDB's load it keeps the resident size much lower than the system's.
@@ -62,6 +63,7 @@ fn serve(loaded: Loaded) -> ExitCode {
     if let Some(notice) = loaded.without_effect_notice() {
         tracing::warn!("{notice}");
     }
+    failpoints::arm_from_environment();
     let shutdown = Arc::new(ShutdownRequest::default());
     let config = Arc::new(LiveConfig::new(loaded));
     let pid_file = config.current().process.pid_file.clone();

@@ -8,6 +8,7 @@ use crate::commands::context::{Reconfigure, Server};
 use crate::commands::watch;
 use crate::config::{LiveConfig, Supervised};
 use crate::env::{Env, ShutdownRequest};
+use crate::limits;
 use crate::observe::SAMPLE_INTERVAL;
 use crate::runtime::{RuntimeManager, StartError};
 
@@ -30,6 +31,7 @@ pub async fn run(env: Env, config: Arc<LiveConfig>, shutdown: Arc<ShutdownReques
             biased;
             () = shutdown.requested() => break,
             () = server.storage_restart.notified() => Wish::RestartStorage,
+            () = server.storage_failed.notified() => Wish::ReopenStorage,
             () = server.config.reload_requested() => Wish::Reload,
             reconfigure = manager.reconfiguration() => Wish::Reconfigure(reconfigure),
             () = env.clock.sleep(SAMPLE_INTERVAL) => Wish::Nothing,
@@ -50,6 +52,8 @@ pub async fn run(env: Env, config: Arc<LiveConfig>, shutdown: Arc<ShutdownReques
 enum Wish {
     Nothing,
     RestartStorage,
+    /// The engine has failed for good.
+    ReopenStorage,
     Reload,
     Reconfigure(Reconfigure),
 }
@@ -57,7 +61,15 @@ enum Wish {
 /// An error is the end of the server.
 async fn fulfil(wish: Wish, manager: &mut RuntimeManager, rounds: &mut Rounds) -> Result<(), StartError> {
     match wish {
-        Wish::Nothing => rounds.run(manager.server()),
+        Wish::Nothing => {
+            rounds.run(manager.server());
+            if rounds.reopen.is_due(manager.server().env.clock.now()) {
+                tracing::warn!("the engine has failed: opening it anew");
+                manager.reopen_storage().await?;
+                tracing::info!(health = ?manager.health(), "the engine was opened anew");
+            }
+        }
+        Wish::ReopenStorage => rounds.reopen.ask(manager.server().env.clock.now()),
         Wish::RestartStorage => {
             tracing::info!("restarting storage");
             manager.restart_storage().await?;
@@ -85,6 +97,36 @@ fn notify(server: &Server, state: &str) {
 struct Rounds {
     watched_at: Duration,
     logged_at: Duration,
+    reopen: Reopen,
+}
+
+/// When to open the engine anew: the more often lately, the later.
+#[derive(Default)]
+struct Reopen {
+    due: Option<Duration>,
+    last: Option<(Duration, Duration)>,
+}
+
+impl Reopen {
+    fn ask(&mut self, now: Duration) {
+        if self.due.is_some() {
+            return;
+        }
+        let pause = match self.last {
+            Some((at, pause)) if now < at + limits::REOPEN_FORGIVEN_AFTER => (pause * 2).min(limits::REOPEN_PAUSE_MAX),
+            _ => limits::REOPEN_PAUSE_MIN,
+        };
+        self.last = Some((now + pause, pause));
+        self.due = Some(now + pause);
+    }
+
+    fn is_due(&mut self, now: Duration) -> bool {
+        let due = self.due.is_some_and(|due| now >= due);
+        if due {
+            self.due = None;
+        }
+        due
+    }
 }
 
 impl Rounds {

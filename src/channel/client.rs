@@ -9,9 +9,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::breaker::{Admission, Breaker, BreakerState, Verdict};
 use super::slot::{Outcome, ReplyReceiver, Withdrawal, slot};
 use super::{MessageChannel, RequestId, Senders, Step, StorageRequest, StorageResponse};
-use crate::env::{BoxFuture, Clock};
+use crate::config::LiveConfig;
+use crate::env::{BoxFuture, Clock, Random};
+use crate::failpoints::{self, Failpoint, Fault};
 use crate::keyspace::CommandError;
 use crate::limits;
 use crate::observe::{ChannelMetrics, Client, Counter, ServerStats};
@@ -30,6 +33,7 @@ struct Shared {
     bytes_max: AtomicUsize,
     /// Connections that wait for room in the channel.
     waiting: AtomicUsize,
+    breaker: Breaker,
     clock: Arc<dyn Clock>,
     stats: Arc<ServerStats>,
 }
@@ -58,15 +62,37 @@ pub enum Submitted {
     Refused(CommandError),
 }
 
-/// A request that was sent.
+/// A request that was sent, until its end.
 pub struct InFlight {
-    receiver: ReplyReceiver<StorageResponse>,
-    pub sent_at: Duration,
-    pub deadline: Duration,
-    pub writes: bool,
-    /// How it ended was counted.
-    ended: bool,
-    stats: Arc<ServerStats>,
+    shared: Arc<Shared>,
+    /// What it takes to send it again.
+    parts: Parts,
+    stage: Stage,
+    retries: u32,
+    admission: Option<Admission>,
+}
+
+/// What of a request stays the same when it is sent again: its id above all.
+#[derive(Clone)]
+struct Parts {
+    id: RequestId,
+    client: Arc<Client>,
+    steps: Arc<Vec<Step>>,
+    first: usize,
+    writes: bool,
+    bytes: usize,
+    sent_at: Duration,
+    deadline: Duration,
+}
+
+/// Where a request is.
+enum Stage {
+    WithStorage(ReplyReceiver<StorageResponse>),
+    /// It certainly had no effect, and is sent again after a while.
+    BackingOff(BoxFuture<'static, ()>),
+    Resending(BoxFuture<'static, Result<ReplyReceiver<StorageResponse>, CommandError>>),
+    /// Its end was counted.
+    Ended,
 }
 
 impl StorageClient {
@@ -74,13 +100,15 @@ impl StorageClient {
         capacity: usize,
         bytes_max: usize,
         clock: Arc<dyn Clock>,
+        config: Arc<LiveConfig>,
         stats: Arc<ServerStats>,
     ) -> (StorageClient, MessageChannel) {
         let (senders, channel) = MessageChannel::new(capacity);
         let bytes_max = bytes_limit(bytes_max);
         let bytes = Arc::new(Semaphore::new(bytes_max));
         let (bytes_max, waiting) = (AtomicUsize::new(bytes_max), AtomicUsize::new(0));
-        let shared = Shared { senders, capacity, bytes, bytes_max, waiting, clock, stats };
+        let breaker = Breaker::new(clock.clone(), config, stats.clone());
+        let shared = Shared { senders, capacity, bytes, bytes_max, waiting, breaker, clock, stats };
         (StorageClient { shared: Arc::new(shared) }, channel)
     }
 
@@ -118,51 +146,60 @@ impl StorageClient {
         self.shared.waiting.load(Ordering::Relaxed)
     }
 
+    /// How the circuit breaker before the writes is.
+    pub fn breaker(&self) -> BreakerState {
+        self.shared.breaker.state()
+    }
+
     /// Sends a request, at once if there is room.
     pub fn submit(&self, outgoing: Outgoing) -> Submitted {
-        let weight = self.shared.weight(&outgoing);
-        let sender = self.shared.sender(&outgoing);
-        let share = match self.shared.bytes.clone().try_acquire_many_owned(weight) {
-            Ok(share) => share,
-            Err(_) => return self.wait(outgoing),
+        let admission = match outgoing.writes.then(|| self.shared.breaker.admit()).transpose() {
+            Ok(admission) => admission,
+            Err(error) => return Submitted::Refused(error),
         };
-        match sender.try_reserve() {
-            Ok(permit) => {
-                let (request, in_flight) = self.shared.package(outgoing, share);
-                permit.send(request);
-                Submitted::InFlight(in_flight)
+        let Outgoing { id, client, steps, first, writes, bytes, sent_at, deadline, buffer } = outgoing;
+        let parts = Parts { id, client, steps, first, writes, bytes, sent_at, deadline };
+        match self.shared.try_send(&parts, buffer) {
+            Ok(receiver) => Submitted::InFlight(InFlight::new(&self.shared, parts, receiver, admission)),
+            Err(Some(buffer)) => self.wait(parts, buffer, admission),
+            Err(None) => {
+                self.shared.judge_unsent(admission);
+                Submitted::Refused(self.shared.gone())
             }
-            Err(mpsc::error::TrySendError::Full(())) => {
-                drop(share);
-                self.wait(outgoing)
-            }
-            Err(mpsc::error::TrySendError::Closed(())) => Submitted::Refused(self.shared.gone()),
         }
     }
 
     /// Waits for room; meanwhile the connection reads nothing more from its socket. Past a bound of waiting
     /// connections the request is refused at once (R3.2).
-    fn wait(&self, outgoing: Outgoing) -> Submitted {
+    fn wait(&self, parts: Parts, buffer: BytesMut, admission: Option<Admission>) -> Submitted {
         let shared = self.shared.clone();
         shared.stats.channel.full.add(1);
         if shared.waiting.fetch_add(1, Ordering::Relaxed) >= limits::CHANNEL_WAITERS_MAX {
             shared.waiting.fetch_sub(1, Ordering::Relaxed);
             shared.stats.channel.refused.add(1);
+            shared.judge_unsent(admission);
             return Submitted::Refused(CommandError::TryAgain("storage is overloaded, the request was not executed"));
         }
         Submitted::Waiting(Box::pin(async move {
             let _waiting = Waiting(shared.clone());
-            let patience = outgoing.deadline.saturating_sub(shared.clock.now());
+            let patience = parts.deadline.saturating_sub(shared.clock.now());
             let mut timeout = shared.clock.sleep(patience);
-            let mut sending = Box::pin(shared.clone().send(outgoing));
-            poll_fn(|context| match sending.as_mut().poll(context) {
+            let mut sending = Box::pin(shared.clone().send(parts.clone(), buffer));
+            let sent = poll_fn(|context| match sending.as_mut().poll(context) {
                 Poll::Ready(sent) => Poll::Ready(sent),
                 Poll::Pending => timeout.as_mut().poll(context).map(|()| {
                     shared.stats.channel.timed_out.add(1);
                     Err(CommandError::TryAgain("storage is overloaded, the request was not executed in time"))
                 }),
             })
-            .await
+            .await;
+            match sent {
+                Ok(receiver) => Ok(InFlight::new(&shared, parts, receiver, admission)),
+                Err(error) => {
+                    shared.judge_unsent(admission);
+                    Err(error)
+                }
+            }
         }))
     }
 }
@@ -182,56 +219,157 @@ impl Drop for Waiting {
 }
 
 impl Shared {
-    fn sender(&self, outgoing: &Outgoing) -> &mpsc::Sender<StorageRequest> {
-        if outgoing.writes { &self.senders.writes } else { &self.senders.reads }
+    fn sender(&self, writes: bool) -> &mpsc::Sender<StorageRequest> {
+        if writes { &self.senders.writes } else { &self.senders.reads }
     }
 
     /// A request heavier than all of the channel passes alone.
-    fn weight(&self, outgoing: &Outgoing) -> u32 {
-        outgoing.bytes.clamp(1, self.bytes_max.load(Ordering::Relaxed)) as u32
+    fn weight(&self, parts: &Parts) -> u32 {
+        parts.bytes.clamp(1, self.bytes_max.load(Ordering::Relaxed)) as u32
     }
 
-    fn package(&self, outgoing: Outgoing, share: OwnedSemaphorePermit) -> (StorageRequest, InFlight) {
+    /// Sends at once; `Err`: there is no room (with the buffer), or storage is gone.
+    fn try_send(&self, parts: &Parts, buffer: BytesMut) -> Result<ReplyReceiver<StorageResponse>, Option<BytesMut>> {
+        if self.is_cut(&failpoints::CHANNEL_SEND) {
+            return Err(None);
+        }
+        let Ok(share) = self.bytes.clone().try_acquire_many_owned(self.weight(parts)) else { return Err(Some(buffer)) };
+        match self.sender(parts.writes).try_reserve() {
+            Ok(permit) => Ok(self.package(permit, parts, buffer, share)),
+            Err(mpsc::error::TrySendError::Full(())) => Err(Some(buffer)),
+            Err(mpsc::error::TrySendError::Closed(())) => Err(None),
+        }
+    }
+
+    fn package(
+        &self,
+        permit: mpsc::Permit<'_, StorageRequest>,
+        parts: &Parts,
+        buffer: BytesMut,
+        share: OwnedSemaphorePermit,
+    ) -> ReplyReceiver<StorageResponse> {
         let (responder, receiver) = slot();
-        let Outgoing { id, client, steps, first, writes, sent_at, deadline, buffer, bytes: _ } = outgoing;
-        let metrics = &self.stats.channel;
-        metrics.sent.add(1);
-        metrics.in_flight.add(1);
-        metrics.operations.record((steps.len() - first) as u64);
+        let Parts { id, client, steps, first, sent_at, deadline, .. } = parts.clone();
         let request = StorageRequest { id, client, steps, first, sent_at, deadline, buffer, responder, share };
-        (request, InFlight { receiver, sent_at, deadline, writes, ended: false, stats: self.stats.clone() })
+        if self.is_cut(&failpoints::CHANNEL_DROP) {
+            // Lost on its way: that ends it as not executed.
+            drop(request);
+        } else {
+            permit.send(request);
+        }
+        receiver
     }
 
-    async fn send(self: Arc<Self>, outgoing: Outgoing) -> Result<InFlight, CommandError> {
-        let share = self.bytes.clone().acquire_many_owned(self.weight(&outgoing)).await.map_err(|_| self.gone())?;
-        let permit = self.sender(&outgoing).reserve().await.map_err(|_| self.gone())?;
-        let (request, in_flight) = self.package(outgoing, share);
-        permit.send(request);
-        Ok(in_flight)
+    fn is_cut(&self, point: &'static Failpoint) -> bool {
+        matches!(failpoints::fault(point), Some(Fault::Drop))
+    }
+
+    async fn send(
+        self: Arc<Self>,
+        parts: Parts,
+        buffer: BytesMut,
+    ) -> Result<ReplyReceiver<StorageResponse>, CommandError> {
+        let share = self.bytes.clone().acquire_many_owned(self.weight(&parts)).await.map_err(|_| self.gone())?;
+        let permit = self.sender(parts.writes).reserve().await.map_err(|_| self.gone())?;
+        Ok(self.package(permit, &parts, buffer, share))
     }
 
     fn gone(&self) -> CommandError {
         self.stats.channel.refused.add(1);
         CommandError::TryAgain("storage is gone, the request was not executed")
     }
+
+    /// A write that was let through and not sent: storage did not keep up.
+    fn judge_unsent(&self, admission: Option<Admission>) {
+        if let Some(admission) = admission {
+            self.breaker.record(admission, Verdict::Failure(AWAY));
+        }
+    }
 }
 
+/// What writes are refused with after timeouts.
+const AWAY: CommandError = CommandError::TryAgain("storage takes no writes at the moment, the write was not executed");
+
 impl InFlight {
-    /// Ready with the response, or with the error that says what may have happened.
+    fn new(
+        shared: &Arc<Shared>,
+        parts: Parts,
+        receiver: ReplyReceiver<StorageResponse>,
+        admission: Option<Admission>,
+    ) -> InFlight {
+        let metrics = &shared.stats.channel;
+        metrics.sent.add(1);
+        metrics.in_flight.add(1);
+        metrics.operations.record((parts.steps.len() - parts.first) as u64);
+        InFlight { shared: shared.clone(), parts, stage: Stage::WithStorage(receiver), retries: 0, admission }
+    }
+
+    pub fn id(&self) -> RequestId {
+        self.parts.id
+    }
+
+    pub fn sent_at(&self) -> Duration {
+        self.parts.sent_at
+    }
+
+    pub fn deadline(&self) -> Duration {
+        self.parts.deadline
+    }
+
+    /// Ready with the response, or with the error that says what may have happened. A request that provably had no effect
+    /// is sent again meanwhile, as long as its deadline lets it.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<StorageResponse, CommandError>> {
-        self.receiver.poll(context).map(|outcome| self.judge(outcome))
+        loop {
+            self.stage = match &mut self.stage {
+                Stage::WithStorage(receiver) => match receiver.poll(context) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Outcome::NotExecuted) if let Some(pause) = self.next_pause() => {
+                        self.retries += 1;
+                        self.shared.stats.channel.retried.add(1);
+                        Stage::BackingOff(self.shared.clock.sleep(pause))
+                    }
+                    Poll::Ready(outcome) => return Poll::Ready(self.judge(outcome)),
+                },
+                Stage::BackingOff(over) => match over.as_mut().poll(context) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) => {
+                        Stage::Resending(Box::pin(self.shared.clone().send(self.parts.clone(), BytesMut::new())))
+                    }
+                },
+                Stage::Resending(sending) => match sending.as_mut().poll(context) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(receiver)) => Stage::WithStorage(receiver),
+                    Poll::Ready(Err(_)) => return Poll::Ready(self.judge(Outcome::NotExecuted)),
+                },
+                Stage::Ended => unreachable!("a request was polled after its end"),
+            };
+        }
+    }
+
+    /// How long to wait before the request is sent again: exponential backoff with full jitter (Brooker, "Exponential
+    /// Backoff and Jitter"). `None`: its deadline would pass first.
+    fn next_pause(&self) -> Option<Duration> {
+        let most = limits::RETRY_PAUSE_MIN.saturating_mul(1 << self.retries.min(16)).min(limits::RETRY_PAUSE_MAX);
+        let (high, low) = self.parts.id.0.as_u64_pair();
+        let draw = Random::from_seed(high ^ low ^ u64::from(self.retries)).next_u64();
+        let pause = Duration::from_micros(draw % (most.as_micros() as u64 + 1));
+        (self.shared.clock.now() + pause < self.parts.deadline).then_some(pause)
     }
 
     /// The deadline has passed: takes the request back, or says that it may still be executed.
     pub fn expire(&mut self) -> Result<StorageResponse, CommandError> {
-        match self.receiver.withdraw() {
+        let withdrawal = match &mut self.stage {
+            Stage::WithStorage(receiver) => receiver.withdraw(),
+            Stage::BackingOff(_) | Stage::Resending(_) | Stage::Ended => Withdrawal::Withdrawn,
+        };
+        match withdrawal {
             Withdrawal::Ended(outcome) => self.judge(outcome),
             Withdrawal::Withdrawn => {
-                self.end(|metrics| &metrics.withdrawn);
+                self.end(|metrics| &metrics.withdrawn, Verdict::Failure(AWAY));
                 Err(CommandError::TryAgain("storage did not start the request in time, it was not executed"))
             }
             Withdrawal::Started => {
-                self.stats.channel.late.add(1);
+                self.shared.stats.channel.late.add(1);
                 self.fail(
                     "storage did not answer in time, the request may have been executed",
                     "storage did not answer the read in time",
@@ -243,11 +381,15 @@ impl InFlight {
     fn judge(&mut self, outcome: Outcome<StorageResponse>) -> Result<StorageResponse, CommandError> {
         match outcome {
             Outcome::Done(response) => {
-                self.end(|metrics| &metrics.answered);
+                let verdict = match &response.engine_error {
+                    None => Verdict::Success,
+                    Some(error) => Verdict::Failure(error.clone().into()),
+                };
+                self.end(|metrics| &metrics.answered, verdict);
                 Ok(response)
             }
-            Outcome::NotStarted => {
-                self.end(|metrics| &metrics.failed);
+            Outcome::NotExecuted => {
+                self.end(|metrics| &metrics.failed, Verdict::Failure(AWAY));
                 Err(CommandError::TryAgain("storage dropped the request, it was not executed"))
             }
             Outcome::InDoubt => self.fail(
@@ -259,26 +401,29 @@ impl InFlight {
 
     /// It started and its result is not known: of a write that leaves a doubt, of a read nothing.
     fn fail(&mut self, write: &'static str, read: &'static str) -> Result<StorageResponse, CommandError> {
-        if self.writes {
-            self.end(|metrics| &metrics.in_doubt);
+        if self.parts.writes {
+            self.end(|metrics| &metrics.in_doubt, Verdict::Failure(AWAY));
             Err(CommandError::InDoubt(write))
         } else {
-            self.end(|metrics| &metrics.failed);
+            self.end(|metrics| &metrics.failed, Verdict::Nothing);
             Err(CommandError::TryAgain(read))
         }
     }
 
-    fn end(&mut self, how: fn(&ChannelMetrics) -> &Counter) {
-        how(&self.stats.channel).add(1);
-        self.ended = true;
+    fn end(&mut self, how: fn(&ChannelMetrics) -> &Counter, verdict: Verdict) {
+        how(&self.shared.stats.channel).add(1);
+        self.stage = Stage::Ended;
+        if let Some(admission) = self.admission.take() {
+            self.shared.breaker.record(admission, verdict);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if !self.ended {
-            self.stats.channel.abandoned.add(1);
+        if !matches!(self.stage, Stage::Ended) {
+            self.end(|metrics| &metrics.abandoned, Verdict::Nothing);
         }
-        self.stats.channel.in_flight.subtract(1);
+        self.shared.stats.channel.in_flight.subtract(1);
     }
 }

@@ -4,10 +4,12 @@
 //! It never decides what a request does, never touches the engine, and never lets a request be answered twice or not
 //! at all. The queue outlives the storage runtime: while storage restarts, requests wait in it (or are withdrawn).
 
+mod breaker;
 mod client;
 mod events;
 pub mod slot;
 
+pub use breaker::{Breaker, BreakerState};
 pub use client::{InFlight, Outgoing, StorageClient, Submitted};
 pub use events::KeyEventQueue;
 
@@ -18,6 +20,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
 use uuid::Uuid;
 
+use crate::engine::EngineError;
 use crate::keyspace::{Operation, WatchSet};
 use crate::observe::{Client, CommandCounters};
 use crate::resp::{CommandArgs, Protocol};
@@ -97,6 +100,8 @@ pub struct StorageRequest {
 /// What the storage runtime answers.
 #[derive(Debug)]
 pub struct StorageResponse {
+    /// The engine refused the group, and this is why: the replies say so too.
+    pub engine_error: Option<EngineError>,
     /// The replies, encoded.
     pub replies: BytesMut,
     /// The first step that was not run: less than all when the replies reached their size limit. The rest has to be

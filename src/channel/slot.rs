@@ -2,15 +2,23 @@
 //! which every promise about outcomes rests: did the request start?
 //!
 //! ```text
+//!            ┌──put back──┐
 //! queued ──start──▶ started ──finish──▶ done ──▶ taken
-//!   │  └─withdraw─▶ withdrawn            ▲
-//!   └──dropped──▶ lost (not started)     └─dropped─▶ lost (started)
+//!   │  └─withdraw─▶ withdrawn   └─dropped─▶ done, not executed, or in doubt: as its commit record says
+//!   └──dropped──▶ not executed
 //! ```
+//!
+//! Slots and the [`CommitRecord`]s that they point to are the ledger of outcomes: they belong to the channel and outlive
+//! the storage runtime, so a writer that dies between its commit and its replies takes no answer with it.
 //!
 //! It uses neither tokio nor time, so that loom can try all its interleavings (`tests/loom`).
 
 #[cfg(loom)]
+use loom::sync::atomic::{AtomicU8, Ordering};
+#[cfg(loom)]
 use loom::sync::{Arc, Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU8, Ordering};
 #[cfg(not(loom))]
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -19,10 +27,49 @@ use std::task::{Context, Poll, Waker};
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome<T> {
     Done(T),
-    /// It was dropped before it started: it certainly had no effect.
-    NotStarted,
-    /// It was dropped after it started: it may have had its effect.
+    /// It was dropped before its effects reached the engine, or the engine refused them: it certainly had no effect, and
+    /// may be sent again.
+    NotExecuted,
+    /// It was dropped while the engine had its effects: it may have had them.
     InDoubt,
+}
+
+/// How far the commit of a group has come: one record for all its requests, written by the writer in the same step as
+/// the commit itself.
+#[derive(Debug)]
+pub struct CommitRecord(AtomicU8);
+
+impl CommitRecord {
+    const RUNNING: u8 = 0;
+    const COMMITTING: u8 = 1;
+    const COMMITTED: u8 = 2;
+
+    /// Of a group that the engine does not know of yet.
+    pub fn new() -> Arc<CommitRecord> {
+        Arc::new(CommitRecord(AtomicU8::new(CommitRecord::RUNNING)))
+    }
+
+    /// Calls `commit`, which hands the group to the engine. As long as it runs, or if it panics or its outcome `is_known`
+    /// not, the group is in doubt.
+    pub fn commit<E>(
+        &self,
+        commit: impl FnOnce() -> Result<(), E>,
+        is_known: impl FnOnce(&E) -> bool,
+    ) -> Result<(), E> {
+        self.0.store(CommitRecord::COMMITTING, Ordering::Release);
+        let result = commit();
+        match &result {
+            Ok(()) => self.0.store(CommitRecord::COMMITTED, Ordering::Release),
+            Err(error) if is_known(error) => self.0.store(CommitRecord::RUNNING, Ordering::Release),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// A group without effects counts as committed once it ran.
+    pub fn commit_nothing(&self) {
+        self.0.store(CommitRecord::COMMITTED, Ordering::Release);
+    }
 }
 
 /// What came of trying to withdraw a request.
@@ -38,7 +85,10 @@ pub enum Withdrawal<T> {
 
 enum State<T> {
     Queued,
-    Started,
+    Started {
+        /// Its sender has told its client that it is in doubt: it must not run again.
+        given_up: bool,
+    },
     Withdrawn,
     Ended(Outcome<T>),
     Taken,
@@ -88,7 +138,7 @@ impl<T> ReplyReceiver<T> {
         match std::mem::replace(&mut inner.state, State::Taken) {
             State::Ended(outcome) => Poll::Ready(outcome),
             State::Withdrawn | State::Taken => unreachable!("a reply was polled for after it was taken"),
-            pending @ (State::Queued | State::Started) => {
+            pending @ (State::Queued | State::Started { .. }) => {
                 inner.state = pending;
                 if !inner.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
                     inner.waker = Some(context.waker().clone());
@@ -106,8 +156,8 @@ impl<T> ReplyReceiver<T> {
                 inner.state = State::Withdrawn;
                 Withdrawal::Withdrawn
             }
-            State::Started => {
-                inner.state = State::Started;
+            State::Started { .. } => {
+                inner.state = State::Started { given_up: true };
                 Withdrawal::Started
             }
             State::Ended(outcome) => Withdrawal::Ended(outcome),
@@ -116,7 +166,7 @@ impl<T> ReplyReceiver<T> {
     }
 }
 
-/// The storage side's end, before the start. Dropping it ends the request as not started.
+/// The storage side's end, before the start. Dropping it ends the request as not executed.
 pub struct Responder<T> {
     slot: Option<Arc<Slot<T>>>,
 }
@@ -129,13 +179,13 @@ impl<T> Responder<T> {
             let mut inner = slot.lock();
             match inner.state {
                 State::Queued => {
-                    inner.state = State::Started;
+                    inner.state = State::Started { given_up: false };
                     true
                 }
                 _ => false,
             }
         };
-        started.then_some(Started { slot: Some(slot) })
+        started.then_some(Started { slot: Some(slot), prepared: None })
     }
 }
 
@@ -145,18 +195,45 @@ impl<T> Drop for Responder<T> {
             let is_queued = matches!(slot.lock().state, State::Queued);
             // Only this end starts requests, so "queued" can change to "withdrawn" alone, and then nobody looks.
             if is_queued {
-                slot.end(Outcome::NotStarted);
+                slot.end(Outcome::NotExecuted);
             }
         }
     }
 }
 
-/// The storage side's end, after the start. Dropping it leaves the request in doubt.
+/// The storage side's end, after the start. Dropping it ends the request as far as it came.
 pub struct Started<T> {
     slot: Option<Arc<Slot<T>>>,
+    prepared: Option<(T, Arc<CommitRecord>)>,
 }
 
 impl<T> Started<T> {
+    /// From now on the request is part of a commit, and `value` is its answer if that succeeds.
+    pub fn prepare(&mut self, value: T, record: Arc<CommitRecord>) {
+        self.prepared = Some((value, record));
+    }
+
+    /// The commit succeeded.
+    pub fn finish_prepared(mut self, adjust: impl FnOnce(T) -> T) {
+        if let (Some(slot), Some((value, _))) = (self.slot.take(), self.prepared.take()) {
+            slot.end(Outcome::Done(adjust(value)));
+        }
+    }
+
+    /// It had no effect and goes back to where it came from; `None`: nobody waits for it any more.
+    pub fn put_back(mut self) -> Option<Responder<T>> {
+        let slot = self.slot.take()?;
+        let is_wanted = {
+            let mut inner = slot.lock();
+            let is_wanted = matches!(inner.state, State::Started { given_up: false });
+            if is_wanted {
+                inner.state = State::Queued;
+            }
+            is_wanted
+        };
+        is_wanted.then_some(Responder { slot: Some(slot) })
+    }
+
     pub fn finish(mut self, value: T) {
         if let Some(slot) = self.slot.take() {
             slot.end(Outcome::Done(value));
@@ -166,9 +243,15 @@ impl<T> Started<T> {
 
 impl<T> Drop for Started<T> {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            slot.end(Outcome::InDoubt);
-        }
+        let Some(slot) = self.slot.take() else { return };
+        slot.end(match self.prepared.take() {
+            None => Outcome::NotExecuted,
+            Some((value, record)) => match record.0.load(Ordering::Acquire) {
+                CommitRecord::COMMITTED => Outcome::Done(value),
+                CommitRecord::COMMITTING => Outcome::InDoubt,
+                _ => Outcome::NotExecuted,
+            },
+        });
     }
 }
 
@@ -198,18 +281,60 @@ mod tests {
     }
 
     #[test]
-    fn a_started_request_cannot_be_withdrawn_and_a_dropped_one_is_in_doubt() {
+    fn a_request_that_is_dropped_ends_as_far_as_its_commit_came() {
+        type Step = fn(&CommitRecord);
+        let cases: [(Option<Step>, Outcome<u8>); 5] = [
+            (None, Outcome::NotExecuted),
+            (Some(|_| {}), Outcome::NotExecuted),
+            (Some(|record| drop(record.commit(|| Err("refused"), |_| true))), Outcome::NotExecuted),
+            (Some(|record| drop(record.commit(|| Err("sync failed"), |_| false))), Outcome::InDoubt),
+            (Some(|record| drop(record.commit(|| Ok::<(), &str>(()), |_| true))), Outcome::Done(7)),
+        ];
+        for (step, expected) in cases {
+            let (responder, mut receiver) = slot::<u8>();
+            let mut started = responder.start().expect("nobody withdrew it");
+            assert_eq!(receiver.withdraw(), Withdrawal::Started);
+            if let Some(step) = step {
+                let record = CommitRecord::new();
+                started.prepare(7, record.clone());
+                step(&record);
+            }
+            drop(started);
+            assert_eq!(receiver.withdraw(), Withdrawal::Ended(expected));
+        }
+    }
+
+    #[test]
+    fn a_panic_in_the_commit_leaves_a_doubt() {
         let (responder, mut receiver) = slot::<u8>();
-        let started = responder.start();
-        assert_eq!(receiver.withdraw(), Withdrawal::Started);
+        let mut started = responder.start().expect("nobody withdrew it");
+        let record = CommitRecord::new();
+        started.prepare(7, record.clone());
+        let commit = || record.commit(|| -> Result<(), ()> { panic!("in the engine") }, |()| true);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(commit));
+        assert!(panicked.is_err());
         drop(started);
-        assert_eq!(receiver.withdraw(), Withdrawal::Ended(Outcome::InDoubt));
+        assert_eq!(poll(&mut receiver), Poll::Ready(Outcome::InDoubt));
+    }
+
+    #[test]
+    fn a_request_that_was_put_back_can_be_withdrawn_or_started_again_but_not_once_it_was_given_up() {
+        let (responder, mut receiver) = slot::<u8>();
+        let responder = responder.start().expect("nobody withdrew it").put_back().expect("its sender waits");
+        let responder = responder.start().expect("it was queued again").put_back().expect("its sender waits");
+        assert_eq!(receiver.withdraw(), Withdrawal::Withdrawn);
+        assert!(responder.start().is_none());
+
+        let (responder, mut receiver) = slot::<u8>();
+        let started = responder.start().expect("nobody withdrew it");
+        assert_eq!(receiver.withdraw(), Withdrawal::Started);
+        assert!(started.put_back().is_none());
     }
 
     #[test]
     fn a_request_dropped_in_the_queue_did_not_start() {
         let (responder, mut receiver) = slot::<u8>();
         drop(responder);
-        assert_eq!(poll(&mut receiver), Poll::Ready(Outcome::NotStarted));
+        assert_eq!(poll(&mut receiver), Poll::Ready(Outcome::NotExecuted));
     }
 }

@@ -141,6 +141,8 @@ pub struct Server {
     pub run_id: String,
     /// Asks for the storage side to be started anew (DEBUG RESTART-STORAGE).
     pub storage_restart: Notify,
+    /// Says that the engine has failed for good and should be opened anew.
+    pub storage_failed: Arc<Notify>,
     /// What storage does besides answering: seen and steered by BGTASK.
     pub background: Arc<BackgroundTaskManager>,
     /// Asks for a change of the configuration that takes more than taking note of it (CONFIG SET port).

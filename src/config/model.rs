@@ -131,6 +131,10 @@ pub struct RuntimeConfig {
     pub channel_bytes_max: usize,
     /// `request-timeout`.
     pub request_timeout_ms: u64,
+    /// `breaker-failures`: write failures in a row that open the circuit breaker; 0: it never opens.
+    pub breaker_failures: u64,
+    /// `breaker-pause`: until its first probe.
+    pub breaker_pause_ms: u64,
     /// `batch-size`: operations of one group commit.
     pub batch_size: usize,
     /// `batch-max-bytes`: bytes of one group commit.

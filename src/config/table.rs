@@ -231,6 +231,11 @@ pub static DIRECTIVES: &[Directive] = &[
         |c, v| c.runtime.request_timeout_ms = v.number(),
         "Milliseconds after which a waiting request is answered with an error. Long enough to sit out a write stall of \
          the engine, short enough that no client waits for a dead disk; blocking commands bring their own timeout."),
+    active(RUNTIMES, "breaker-failures", integer(0, 1_000_000), "32", |c, v| c.runtime.breaker_failures = v.number(),
+        "Writes in a row that storage failed (an engine error, a timeout) until further ones are refused at once; 0 never \
+         refuses."),
+    active(RUNTIMES, "breaker-pause", integer(10, 2_000), "250", |c, v| c.runtime.breaker_pause_ms = v.number(),
+        "Milliseconds until one write may try whether storage is back; doubled each time that it is not, up to 2000."),
     active(RUNTIMES, "batch-size", integer(1, 65_536), "256", |c, v| c.runtime.batch_size = v.number(),
         "Operations committed together at most. Bounds what one commit can delay."),
     active(RUNTIMES, "batch-max-bytes", memory(64 * KB, GB), "1mb", |c, v| c.runtime.batch_bytes_max = v.number(),

@@ -467,6 +467,10 @@ impl Engine for MemoryEngine {
         self.retirement.awaits_sync()
     }
 
+    fn writes_stopped(&self) -> bool {
+        self.disk.state.lock().fault == Some(DiskFault::WriteStall)
+    }
+
     fn statistics(&self) -> EngineStatistics {
         assert_engine_thread();
         let mut state = self.disk.state.lock();

@@ -6,6 +6,8 @@
 //! What this room must never do: know what a key or a value means (that is `layout`), or be called from a network
 //! thread (R2.1: every call that can block asserts that it runs on an engine thread, see [`thread`]).
 
+#[cfg(feature = "failpoints")]
+pub mod faulty;
 pub mod memory;
 #[cfg(any(feature = "rocks", test))]
 mod report;
@@ -157,7 +159,7 @@ pub struct Scan {
 
 /// A consistent view to read from: the latest committed state of an [`Engine`] (each call its own), or a snapshot
 /// (all calls the same).
-pub trait View {
+pub trait View: Sync {
     /// The value of `key`, or `None`.
     fn get(&self, cf: ColumnFamily, key: &[u8], tier: ReadTier) -> Result<Option<Bytes>, EngineError>;
 
@@ -220,6 +222,10 @@ pub trait Engine: View + Send + Sync + 'static {
 
     /// Current figures, zeros once closed; may take the engine's internal lock, so ask rarely and from one thread.
     fn statistics(&self) -> EngineStatistics;
+
+    /// Whether a write would wait for the engine to take writes again: a stop, not a slowdown. Cheap enough to ask every
+    /// few milliseconds, not for every write.
+    fn writes_stopped(&self) -> bool;
 
     /// Changes what can be changed while the store is open; the rest holds from the next open on. On an error everything is
     /// as before. An engine without such knobs has nothing to do.

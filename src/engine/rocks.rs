@@ -18,7 +18,7 @@ use rocksdb::compaction_filter::{CompactionFilter, Decision};
 use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
-    DBRawIterator, DBRecoveryMode, DataBlockIndexType, Env, FlushOptions, LogLevel, Options, ReadOptions,
+    DBRawIterator, DBRecoveryMode, DataBlockIndexType, Env, FlushOptions, InfoLogger, LogLevel, Options, ReadOptions,
     SliceTransform, Snapshot, WriteBufferManager, properties,
 };
 use std::ffi::CStr;
@@ -67,7 +67,7 @@ pub struct RocksOptions {
     /// Age in seconds at which files of `data` and `score` are rewritten, so that the remains of deleted collections go
     /// even where nothing else is written. 0: never.
     pub periodic_compaction_seconds: u64,
-    /// What RocksDB tells its own log, the file `LOG` in the data directory.
+    /// What RocksDB tells the server's log.
     pub info_log_level: InfoLogLevel,
 }
 
@@ -92,6 +92,17 @@ impl Default for RocksOptions {
             periodic_compaction_seconds: 3 * 24 * 60 * 60,
             info_log_level: InfoLogLevel::Info,
         }
+    }
+}
+
+/// Passes a line of RocksDB's on. Its information is our detail.
+fn log_line(level: LogLevel, line: &str) {
+    let line = line.trim_end();
+    match level {
+        LogLevel::Debug => tracing::trace!(target: "rocksdb", "{line}"),
+        LogLevel::Info | LogLevel::Header => tracing::debug!(target: "rocksdb", "{line}"),
+        LogLevel::Warn => tracing::warn!(target: "rocksdb", "{line}"),
+        LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{line}"),
     }
 }
 
@@ -182,6 +193,9 @@ impl RocksOptions {
         // Freeing a memtable or deleting a file takes tens of milliseconds: never on the thread that reads.
         options.set_avoid_unnecessary_blocking_io(true);
 
+        // To our own log, which drops lines rather than wait for a disk: RocksDB logs while it holds its mutex, and with a
+        // log file of its own on a disk that hangs, reads would hang as well.
+        options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Debug, log_line));
         options.set_log_level(match self.info_log_level {
             InfoLogLevel::Debug => LogLevel::Debug,
             InfoLogLevel::Info => LogLevel::Info,
@@ -511,6 +525,11 @@ impl Engine for RocksEngine {
 
     fn awaits_sync(&self) -> bool {
         self.retirement.awaits_sync()
+    }
+
+    fn writes_stopped(&self) -> bool {
+        assert_engine_thread();
+        self.check_open().is_ok() && self.integer(ColumnFamily::Control, properties::IS_WRITE_STOPPED) != 0
     }
 
     fn statistics(&self) -> EngineStatistics {

@@ -210,6 +210,17 @@ impl RecordCache {
         }
     }
 
+    /// Forgets everything: another engine is opened.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            for place in 0..shard.slots.len() as u32 {
+                shard.remove_at(place);
+            }
+            shard.generation += 1;
+        }
+    }
+
     /// (entries, bytes, most bytes)
     pub fn usage(&self) -> (usize, usize, usize) {
         let (mut entries, mut bytes) = (0, 0);

@@ -27,6 +27,7 @@ use crate::commands::table::Call;
 use crate::commands::transactions::{abort_exec, enqueue, runs_within_multi};
 use crate::commands::{CommandError, Flag, Next, Operation, Run, Session};
 use crate::env::{BoxFuture, Random, Stream};
+use crate::failpoints;
 use crate::limits;
 use crate::observe::{PauseKind, Ran};
 use crate::resp::{CommandArgs, DecodeLimits, Decoder, Protocol, ReplyBuffer};
@@ -169,6 +170,9 @@ impl Connection {
             }
             match self.event().await {
                 Event::Input(count) => {
+                    if failpoints::fault(&failpoints::NETWORK_CONNECTION).is_some() {
+                        panic!("failpoint {}", failpoints::NETWORK_CONNECTION.name);
+                    }
                     self.session.server.stats.net_input_bytes.add(count as u64);
                     self.session.server.stats.socket_reads.add(1);
                     client.last_active_ms.store(self.now_ms(), Ordering::Relaxed);
@@ -709,9 +713,9 @@ impl Connection {
                 Poll::Pending => return Poll::Pending,
             },
             Pending::Request(submission, in_flight) => match in_flight.poll(context) {
-                Poll::Ready(answer) => Event::Answer(submission.clone(), in_flight.sent_at, answer),
-                Poll::Pending if self.session.server.env.clock.now() >= in_flight.deadline => {
-                    Event::Answer(submission.clone(), in_flight.sent_at, in_flight.expire())
+                Poll::Ready(answer) => Event::Answer(submission.clone(), in_flight.sent_at(), answer),
+                Poll::Pending if self.session.server.env.clock.now() >= in_flight.deadline() => {
+                    Event::Answer(submission.clone(), in_flight.sent_at(), in_flight.expire())
                 }
                 Poll::Pending => return Poll::Pending,
             },
@@ -721,6 +725,9 @@ impl Connection {
     }
 
     fn poll_output(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        if failpoints::fault(&failpoints::NETWORK_WRITE).is_some() {
+            return Poll::Ready(Event::Failed(io::ErrorKind::BrokenPipe.into()));
+        }
         match Pin::new(&mut self.stream).poll_write(context, &self.output) {
             Poll::Ready(Ok(0)) => Poll::Ready(Event::Failed(io::ErrorKind::WriteZero.into())),
             Poll::Ready(Ok(count)) => {
@@ -759,6 +766,9 @@ impl Connection {
     }
 
     fn poll_input(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        if failpoints::fault(&failpoints::NETWORK_READ).is_some() {
+            return Poll::Ready(Event::Failed(io::ErrorKind::ConnectionReset.into()));
+        }
         let wanted = self.decoder.bytes_wanted(&self.input);
         let read = if wanted > limits::READ_CHUNK_BYTES {
             // A big value: straight into its place, in steps, so that memory grows only as bytes arrive.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::commands::context::Server;
 use crate::config::{Config, NetworkConfig};
 use crate::env::{Address, Domain, Exit, Incoming, ListenOptions, Listener, Task, spawn};
+use crate::failpoints;
 use crate::limits;
 
 /// Why the network side did not start, or does not listen where it was told to.
@@ -143,6 +144,10 @@ async fn accept_loop(
             () = server.shutdown.requested(), if close_at_drain => return,
             _ = &mut stopped => return,
             accepted = listener.accept() => accepted,
+        };
+        let accepted = match failpoints::fault(&failpoints::NETWORK_ACCEPT) {
+            Some(_) => Err(std::io::Error::other("failpoint")),
+            None => accepted,
         };
         match accepted {
             Ok(incoming) => admit(incoming),

@@ -81,6 +81,12 @@ pub struct ChannelMetrics {
     pub refused: Counter,
     /// Never sent: waited for room until its deadline.
     pub timed_out: Counter,
+    /// Sent again: they provably had no effect, and time was left.
+    pub retried: Counter,
+    /// Never sent: the circuit breaker was open.
+    pub shed: Counter,
+    /// Times that the circuit breaker opened.
+    pub breaker_opened: Counter,
     /// Times that a connection had to wait because the channel was full.
     pub full: Counter,
     /// Commands in one request.
@@ -98,6 +104,9 @@ pub struct StorageMetrics {
     /// Operations in one group, and bytes in one write batch.
     pub group_operations: SizeHistogram,
     pub group_bytes: SizeHistogram,
+    /// Times that the engine had stopped writes, and for how long together, in microseconds.
+    pub stalls: Counter,
+    pub stalled_us: Counter,
     /// Requests answered by readers.
     pub requests_read: Counter,
     /// Reads that had to be repeated on a reader that may wait for the disk.
@@ -117,6 +126,16 @@ pub struct StorageMetrics {
     pub directory_bytes: Counter,
     pub free_bytes: Counter,
     pub disk_bytes: Counter,
+}
+
+impl StorageMetrics {
+    /// For how long the writer has been at what it is at.
+    pub fn writer_busy_for(&self, now: Duration) -> Duration {
+        match self.writer_busy_since_us.get() {
+            0 => Duration::ZERO,
+            since_us => now.saturating_sub(Duration::from_micros(since_us - 1)),
+        }
+    }
 }
 
 /// Counts sizes by power of two: fine enough for what is said of batches, and small enough to be always there.

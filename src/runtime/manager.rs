@@ -75,8 +75,13 @@ impl RuntimeManager {
             build(&env, DomainSpec { name: "sto", threads: 1, engine_on_workers: false })?
         };
         let stats = Arc::new(ServerStats::new(env.clock.now()));
-        let (storage, channel) =
-            StorageClient::new(runtime.channel_capacity, runtime.channel_bytes_max, env.clock.clone(), stats.clone());
+        let (storage, channel) = StorageClient::new(
+            runtime.channel_capacity,
+            runtime.channel_bytes_max,
+            env.clock.clone(),
+            config.clone(),
+            stats.clone(),
+        );
         let renames: Vec<(String, String)> =
             current.commands.renames.iter().map(|rename| (rename.from.clone(), rename.to.clone())).collect();
         let (reconfigure, reconfigurations) = mpsc::channel(1);
@@ -98,6 +103,7 @@ impl RuntimeManager {
             config,
             background,
             storage_restart: Notify::new(),
+            storage_failed: Arc::default(),
             reconfigure,
             storage_state: ArcSwapOption::empty(),
             storage_domain: storage_domain.clone(),
@@ -150,6 +156,7 @@ impl RuntimeManager {
             stats: server.stats.clone(),
             records: server.records.clone(),
             background: server.background.clone(),
+            failed: server.storage_failed.clone(),
         };
         let storage = StorageServer::start(self.storage_domain.clone(), parts, engine).await?;
         server.storage_state.store(Some(storage.state.clone()));
@@ -172,6 +179,32 @@ impl RuntimeManager {
             None => None,
         };
         self.start_storage(engine).await?;
+        self.server.stats.health.set_phase(Phase::Serving);
+        Ok(())
+    }
+
+    /// The engine has failed for good: closes it and opens it anew, threads included. Clients stay connected; reads are away
+    /// as long as it takes, and writes wait in the channel. An error: it cannot be opened any more, and the server is to end.
+    pub async fn reopen_storage(&mut self) -> Result<(), StartError> {
+        self.server.stats.health.set_phase(Phase::RestartingStorage);
+        if let Some(storage) = self.storage.take() {
+            let engine = storage.stop().await;
+            self.server.storage_state.store(None);
+            // It failed: its complaints about being closed are no news.
+            let _ = on_engine_thread(&*self.storage_domain, move || engine.close()).await?;
+        }
+        // Nothing of the old one may be held back.
+        self.server.records.clear();
+        let mut attempt = 1;
+        while let Err(error) = self.start_storage(None).await {
+            tracing::error!(%error, attempt, "storage could not be opened anew");
+            if attempt == limits::REOPEN_ATTEMPTS_MAX {
+                return Err(error);
+            }
+            let pause = limits::REOPEN_PAUSE_MIN * (1 << attempt);
+            self.server.env.clock.sleep(pause.min(limits::REOPEN_PAUSE_MAX)).await;
+            attempt += 1;
+        }
         self.server.stats.health.set_phase(Phase::Serving);
         Ok(())
     }

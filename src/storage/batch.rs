@@ -10,9 +10,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::execute::execute;
 use super::server::StorageState;
 use super::transaction;
-use crate::channel::slot::Started;
-use crate::channel::{Step, StorageCommand, StorageRequest, StorageResponse, Transaction};
+use crate::channel::slot::{CommitRecord, Started};
+use crate::channel::{RequestId, Step, StorageCommand, StorageRequest, StorageResponse, Transaction};
 use crate::engine::{ColumnFamily, EngineError, WriteOptions};
+use crate::failpoints::{self, Fault};
 use crate::keyspace::{CommandError, Keyspace, Txn};
 use crate::limits;
 use crate::observe::Client;
@@ -20,12 +21,37 @@ use crate::resp::ReplyBuffer;
 
 /// A request of the group that ran: what it will answer once the group is committed.
 struct Ran {
+    /// What it takes to put the request back.
+    id: RequestId,
+    client: Arc<Client>,
     steps: Arc<Vec<Step>>,
     first: usize,
+    sent_at: Duration,
+    deadline: Duration,
+    /// Knows the answer, for when the commit succeeds.
     started: Started<StorageResponse>,
-    response: StorageResponse,
     /// The request's share of the channel's bytes, given back when it is answered.
-    _share: OwnedSemaphorePermit,
+    share: OwnedSemaphorePermit,
+}
+
+impl Ran {
+    /// The request as it was before it started, unless nobody waits for it any more. It ran on an overlay that is thrown
+    /// away.
+    fn put_back(self) -> Option<StorageRequest> {
+        let Ran { id, client, steps, first, sent_at, deadline, started, share } = self;
+        let responder = started.put_back()?;
+        Some(StorageRequest { id, client, steps, first, sent_at, deadline, buffer: BytesMut::new(), responder, share })
+    }
+}
+
+/// How the commit of a group ended.
+pub enum Committed {
+    /// Everyone was answered.
+    Done,
+    /// The engine failed, and everyone was told.
+    Failed,
+    /// The engine has stopped or slowed writes, nothing was applied, and these requests can run again.
+    Stalled(Vec<StorageRequest>),
 }
 
 /// One group, from its first request to its commit.
@@ -34,12 +60,13 @@ pub struct BatchProcessor<'e> {
     keyspace: Keyspace<'e>,
     ran: Vec<Ran>,
     operations: usize,
+    record: Arc<CommitRecord>,
 }
 
 impl<'e> BatchProcessor<'e> {
     pub fn new(state: &'e StorageState) -> BatchProcessor<'e> {
         let keyspace = state.keyspace(Txn::writer(&state.latest));
-        BatchProcessor { state, keyspace, ran: Vec::new(), operations: 0 }
+        BatchProcessor { state, keyspace, ran: Vec::new(), operations: 0, record: CommitRecord::new() }
     }
 
     /// Whether the group has reached its size (`batch-size`, `batch-max-bytes`).
@@ -56,8 +83,9 @@ impl<'e> BatchProcessor<'e> {
             // Its client withdraws it at this very moment; dropping it says the same: it did not start.
             return;
         }
-        let StorageRequest { steps, first, buffer: mut replies, responder, client, share, sent_at, .. } = request;
-        let Some(started) = responder.start() else { return };
+        let StorageRequest { id, client, steps, first, sent_at, deadline, buffer: mut replies, responder, share } =
+            request;
+        let Some(mut started) = responder.start() else { return };
         self.state.stats.runtime.queue.record(now.saturating_sub(sent_at));
         let mut next_step = first;
         let mut parts = None;
@@ -72,8 +100,9 @@ impl<'e> BatchProcessor<'e> {
             }
             next_step += 1;
         }
-        let response = StorageResponse { replies, next_step, finished_at: now, parts };
-        self.ran.push(Ran { steps, first, started, response, _share: share });
+        let response = StorageResponse { engine_error: None, replies, next_step, finished_at: now, parts };
+        started.prepare(response, self.record.clone());
+        self.ran.push(Ran { id, client, steps, first, sent_at, deadline, started, share });
     }
 
     fn command(&mut self, command: &StorageCommand, client: &Client, replies: &mut BytesMut) {
@@ -130,24 +159,33 @@ impl<'e> BatchProcessor<'e> {
         }
     }
 
-    /// Commits what the group did and answers every request in it.
-    pub fn commit(self) -> Result<(), EngineError> {
-        let BatchProcessor { state, mut keyspace, ran, operations } = self;
+    /// Commits what the group did and answers every request in it. Where the engine has stopped or slowed writes it waits
+    /// if `patient`, else it gives the requests back.
+    pub async fn commit(self, patient: bool) -> Committed {
+        let BatchProcessor { state, mut keyspace, ran, operations, record } = self;
         let batch = keyspace.txn().to_batch();
+        failpoints::pass(&failpoints::WRITER_BEFORE_COMMIT, &*state.env.clock).await;
         let committed = if batch.is_empty() {
+            record.commit_nothing();
             Ok(())
         } else {
-            let options = WriteOptions { durability: state.durability(), no_slowdown: false };
+            let options = WriteOptions { durability: state.durability(), no_slowdown: !patient };
             let began = state.env.clock.now();
             let keys = keyspace.txn().effects(ColumnFamily::Meta).map(|(key, _)| key);
             let records = state.latest.cache.begin_commit(keys);
-            let written = state.engine.write(&batch, options);
+            // Only after a failed sync is it not known what is on disk.
+            let is_known = |error: &EngineError| !matches!(error, EngineError::SyncFailed(_));
+            let written = record.commit(|| state.engine.write(&batch, options), is_known);
+            if written == Err(EngineError::WriteStall) {
+                return Committed::Stalled(ran.into_iter().filter_map(Ran::put_back).collect());
+            }
             if written.is_ok() {
                 records.publish(keyspace.txn().effects(ColumnFamily::Meta));
             }
             state.stats.runtime.commit.record(state.env.clock.now().saturating_sub(began));
             written
         };
+        failpoints::pass(&failpoints::WRITER_AFTER_COMMIT, &*state.env.clock).await;
         let finished_at = state.env.clock.now();
         state.take_events(keyspace.events);
         let before = state.databases.load_full();
@@ -173,8 +211,13 @@ impl<'e> BatchProcessor<'e> {
             Ok(()) => {
                 state.key_events.push(keyspace.take_key_events());
                 for ran in ran {
-                    ran.started.finish(StorageResponse { finished_at, ..ran.response });
+                    match failpoints::fault(&failpoints::WRITER_REPLY) {
+                        Some(Fault::Drop) => drop(ran),
+                        Some(Fault::Panic) => panic!("failpoint {}", failpoints::WRITER_REPLY.name),
+                        _ => ran.started.finish_prepared(|response| StorageResponse { finished_at, ..response }),
+                    }
                 }
+                Committed::Done
             }
             Err(error) => {
                 state.stats.storage.groups_failed.add(1);
@@ -182,9 +225,9 @@ impl<'e> BatchProcessor<'e> {
                 for ran in ran {
                     ran.started.finish(failed(&ran.steps, ran.first, error, state, finished_at));
                 }
+                Committed::Failed
             }
         }
-        committed
     }
 }
 
@@ -222,5 +265,5 @@ fn failed(
             }
         }
     }
-    StorageResponse { replies, next_step: steps.len(), finished_at, parts: None }
+    StorageResponse { engine_error: Some(error.clone()), replies, next_step: steps.len(), finished_at, parts: None }
 }

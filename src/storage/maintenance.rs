@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::background::BackgroundTask;
 use super::server::{StopSignal, StorageState};
 use crate::config::Fsync;
+use crate::engine::EngineError;
 use crate::limits;
 
 /// Syncs the WAL once a second while something is unsynced, and whatever `appendfsync` says if deleted data waits for it:
@@ -28,6 +29,9 @@ pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
             if let Err(error) = synced {
                 metrics.syncs_failed.add(1);
                 tracing::error!(%error, "the WAL could not be synced: storage is read-only from now on");
+                if matches!(error, EngineError::SyncFailed(_)) {
+                    state.note_failed_sync();
+                }
                 run.end(Err(error.to_string()), 0);
             } else {
                 state.end_sync();

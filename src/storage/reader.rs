@@ -12,6 +12,7 @@ use super::transaction;
 use crate::channel::slot::Started;
 use crate::channel::{Step, StorageCommand, StorageRequest, StorageResponse, Transaction};
 use crate::engine::ReadTier;
+use crate::failpoints::{self, Fault};
 use crate::keyspace::Txn;
 use crate::limits;
 use crate::observe::Client;
@@ -46,6 +47,9 @@ pub async fn run_first(state: Arc<StorageState>, patient: Option<Patient>, mut s
             }
         }
         let began = state.env.clock.now();
+        if failpoints::pass(&failpoints::READER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
+            received.clear();
+        }
         for request in received.drain(..) {
             begin(&state, patient.as_ref(), request);
         }
@@ -63,6 +67,7 @@ pub async fn run_patient(state: Arc<StorageState>, queue: Arc<Mutex<mpsc::Receiv
         let read = queue.lock().await.recv().await;
         let Some(read) = read else { return };
         let began = state.env.clock.now();
+        failpoints::pass(&failpoints::READER_PATIENT, &*state.env.clock).await;
         if let Some(read) = serve(&state, read, ReadTier::All, false) {
             unreachable!("a reader without restrictions gave up at step {}", read.next_step);
         }
@@ -118,7 +123,13 @@ fn serve(state: &StorageState, mut read: Read, tier: ReadTier, short_only: bool)
         read.next_step += 1;
     }
     let Read { next_step, replies, parts, started, share, .. } = read;
-    started.finish(StorageResponse { replies, next_step, finished_at: state.env.clock.now(), parts });
+    started.finish(StorageResponse {
+        engine_error: None,
+        replies,
+        next_step,
+        finished_at: state.env.clock.now(),
+        parts,
+    });
     drop(share);
     None
 }

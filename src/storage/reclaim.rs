@@ -5,7 +5,9 @@
 //! compaction the engine gives it only when no snapshot can be missing it.
 
 use super::server::StorageState;
-use crate::engine::{ColumnFamily, Direction, Engine, EngineError, ReadTier, Scan, WriteBatch, WriteOptions};
+use crate::engine::{
+    ColumnFamily, Direction, Durability, Engine, EngineError, ReadTier, Scan, WriteBatch, WriteOptions,
+};
 use crate::keyspace::{Record, Txn, TxnError, flushed_databases};
 use crate::layout::{ObjectId, PhysicalDb, control, meta};
 use crate::limits;
@@ -13,6 +15,9 @@ use bytes::Bytes;
 
 /// The families that hold objects' entries.
 const ENTRIES: [ColumnFamily; 2] = [ColumnFamily::Data, ColumnFamily::Score];
+
+/// While writes are stalled there is nothing to reclaim that could not wait.
+const WITHOUT_WAITING: WriteOptions = WriteOptions { durability: Durability::Written, no_slowdown: true };
 
 /// What reclaiming remembers from one round to the next.
 #[derive(Debug, Default)]
@@ -54,7 +59,7 @@ impl Reclaim {
         if !gone.is_empty() {
             let mut batch = WriteBatch::new();
             gone.iter().for_each(|object| batch.delete(ColumnFamily::Control, control::dead_key(*object).to_vec()));
-            state.engine.write(&batch, WriteOptions::default())?;
+            state.engine.write(&batch, WITHOUT_WAITING)?;
             state.engine.forget(&prefixes(&gone));
             dead.reclaimed(&gone);
         }
@@ -81,7 +86,7 @@ impl Reclaim {
                 }
             }
             batch.delete(ColumnFamily::Control, control::flushed_key(db).to_vec());
-            state.engine.write(&batch, WriteOptions::default())?;
+            state.engine.write(&batch, WITHOUT_WAITING)?;
         }
         Ok(())
     }
@@ -108,7 +113,7 @@ impl Reclaim {
         if !found.is_empty() {
             let mut batch = WriteBatch::new();
             found.iter().for_each(|object| batch.put(ColumnFamily::Control, control::dead_key(*object).to_vec(), ""));
-            state.engine.write(&batch, WriteOptions::default())?;
+            state.engine.write(&batch, WITHOUT_WAITING)?;
             state.keyspace_stats.dead.add(&found);
         }
         let done = last.is_none();
@@ -147,7 +152,7 @@ fn bury_dead(state: &StorageState) -> Result<(), TxnError> {
         }
     }
     if !small.is_empty() {
-        state.engine.write(&batch, WriteOptions::default())?;
+        state.engine.write(&batch, WITHOUT_WAITING)?;
         dead.reclaimed(&small);
     }
     if !large.is_empty() {

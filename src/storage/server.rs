@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::background::{self, BackgroundTaskManager};
 use super::execute::Surroundings;
@@ -19,6 +19,7 @@ use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
 };
 use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
+use crate::failpoints;
 use crate::keyspace::{
     CachedView, DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, RecordCache, Txn, TxnError, Watches,
 };
@@ -63,6 +64,9 @@ pub struct StorageState {
     syncing_since_us: AtomicU64,
     /// The last group was not taken by the engine.
     writes_refused: AtomicBool,
+    /// Told when the engine takes no more writes and should be opened anew.
+    failed: Arc<Notify>,
+    sync_failed: AtomicBool,
     /// Engine threads alive.
     pub threads: AtomicUsize,
     /// Engine threads that should be.
@@ -105,6 +109,23 @@ impl StorageState {
             Err(error) => (Status::Failing, format!("writes are refused: {error}")),
         };
         self.stats.health.set(Condition::StorageMode, status, reason);
+        match committed {
+            Err(EngineError::SyncFailed(_)) => self.note_failed_sync(),
+            // RocksDB takes no more writes until it is opened anew. After a failed sync that is for an operator to decide:
+            // what was acknowledged may be lost, and an open would hide it.
+            Err(EngineError::Io(_) | EngineError::ReadOnly(_)) if !self.sync_failed.load(Ordering::Relaxed) => {
+                self.failed.notify_one();
+            }
+            _ => {}
+        }
+    }
+
+    /// An fsync failed: storage stays read-only.
+    pub fn note_failed_sync(&self) {
+        self.sync_failed.store(true, Ordering::Relaxed);
+        let reason =
+            "fsync failed: writes are refused until the server is started anew, and what was written last may be lost";
+        self.stats.health.set(Condition::StorageMode, Status::Failing, reason);
     }
 
     /// Adds the time since `began` to a counter of busy time.
@@ -174,6 +195,8 @@ pub struct StorageParts {
     pub stats: Arc<ServerStats>,
     pub records: Arc<RecordCache>,
     pub background: Arc<BackgroundTaskManager>,
+    /// Told when the engine should be opened anew.
+    pub failed: Arc<Notify>,
 }
 
 /// The running storage side.
@@ -317,16 +340,21 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         stats,
         background,
         records,
+        failed,
     } = parts;
     // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
     // now, for an idle server would never get to it.
     let (engine, synced) = match engine {
         Some(engine) => (engine, false),
         None => {
-            let engine = env.storage.open(&config.current()).map_err(|source| {
+            let opened =
+                failpoints::pass_engine(&failpoints::ENGINE_OPEN).and_then(|()| env.storage.open(&config.current()));
+            let engine = opened.map_err(|source| {
                 let directory = config.current().storage.dir.clone();
                 StorageError::Open { directory, source }
             })?;
+            #[cfg(feature = "failpoints")]
+            let engine: Arc<dyn Engine> = Arc::new(crate::engine::faulty::FaultyEngine::new(engine));
             let synced = engine.sync_wal();
             if let Err(error) = &synced {
                 tracing::error!(%error, "what an earlier process wrote could not be synced");
@@ -353,6 +381,8 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         watches,
         stats,
         latest,
+        failed,
+        sync_failed: AtomicBool::new(false),
         background,
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),

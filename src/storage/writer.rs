@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::background::BackgroundTask;
-use super::batch::BatchProcessor;
+use super::batch::{BatchProcessor, Committed};
 use super::reclaim::Reclaim;
 use super::server::{StopSignal, StorageState};
 use crate::channel::StorageRequest;
 use crate::env::BoxFuture;
+use crate::failpoints::{self, Fault};
 use crate::limits;
+use crate::observe::{Condition, Status};
 
 /// The writer's loop, until `stop`. Whatever is queued by then is still run.
 pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
@@ -24,6 +26,7 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
     let mut received: VecDeque<StorageRequest> = VecDeque::new();
     let mut buffer = Vec::new();
     let mut housekeeping = Housekeeping::new(&state);
+    let mut stall = Stall::default();
     // How far an earlier writer came is not known: whoever watches a key may have missed a change.
     state.watches.touch_all();
     loop {
@@ -31,7 +34,7 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         tokio::select! {
             biased;
             () = stop.requested() => break,
-            () = &mut housekeeping.due => housekeeping.run(&state),
+            () = &mut housekeeping.due => housekeeping.run(&state).await,
             count = queue.recv_many(&mut buffer, batch_size) => {
                 if count == 0 {
                     break;
@@ -46,14 +49,17 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         housekeeping.note_clock(&state);
         let began = state.env.clock.now();
         state.stats.storage.writer_busy_since_us.set(began.as_micros() as u64 + 1);
-        commit_all(&state, &mut received);
+        if failpoints::pass(&failpoints::WRITER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
+            received.clear();
+        }
+        commit_all(&state, &mut received, &mut stall, &mut stop).await;
         state.stats.storage.writer_busy_since_us.set(0);
         state.worked_since(began, &state.stats.storage.writer_busy_ns);
     }
     while let Ok(request) = queue.try_recv() {
         received.push_back(request);
     }
-    commit_all(&state, &mut received);
+    commit_all(&state, &mut received, &mut stall, &mut stop).await;
 }
 
 /// Waits up to `patience` for a group to fill (`batch-timeout`).
@@ -77,17 +83,90 @@ async fn gather(
     }
 }
 
-/// Runs and commits `received`, group by group.
-fn commit_all(state: &StorageState, received: &mut VecDeque<StorageRequest>) {
+/// Runs and commits `received`, group by group. While the engine has stopped writes, nothing starts: what waits can be
+/// withdrawn, and its client knows for certain that it had no effect.
+async fn commit_all(
+    state: &StorageState,
+    received: &mut VecDeque<StorageRequest>,
+    stall: &mut Stall,
+    stop: &mut StopSignal,
+) {
     while !received.is_empty() {
+        if !stall.is_over(state, stop).await {
+            // The storage side ends in the middle of it. Whoever waits is told that nothing happened.
+            received.clear();
+            return;
+        }
         let mut group = BatchProcessor::new(state);
         while !group.is_full()
             && let Some(request) = received.pop_front()
         {
             group.run(request);
         }
-        // A failure was logged, and told to every client of the group; the next group tries anew.
-        let _ = group.commit();
+        match group.commit(stall.is_slow(state)).await {
+            // A failure was logged, and told to every client of the group; the next group tries anew.
+            Committed::Done | Committed::Failed => {}
+            Committed::Stalled(requests) => {
+                stall.note_refusal(state);
+                for request in requests.into_iter().rev() {
+                    received.push_front(request);
+                }
+            }
+        }
+    }
+}
+
+/// What the writer knows of the engine's slowing and stopping of writes.
+///
+/// A write is first tried without waiting. If the engine refuses it, it has either stopped writes: then the writer looks
+/// now and then whether that is over, and writes nothing. Or it only slows them: then writes wait in the engine, each as
+/// long as the engine thinks right. Trying again and again would set back the credit that it gives (RocksDB's
+/// `WriteController`).
+#[derive(Default)]
+struct Stall {
+    /// Until then writes are handed over with patience, on the monotonic clock.
+    slow_until: Duration,
+    /// The last write was refused.
+    refused: bool,
+    /// Since when writes are stopped.
+    stopped_since: Option<Duration>,
+}
+
+impl Stall {
+    fn note_refusal(&mut self, state: &StorageState) {
+        self.refused = true;
+        self.slow_until = state.env.clock.now() + limits::SLOW_WRITES_FOR;
+    }
+
+    fn is_slow(&self, state: &StorageState) -> bool {
+        state.env.clock.now() < self.slow_until
+    }
+
+    /// Waits until writes are not stopped. `false`: the storage side ends before that.
+    async fn is_over(&mut self, state: &StorageState, stop: &mut StopSignal) -> bool {
+        if !std::mem::take(&mut self.refused) && !self.is_slow(state) {
+            return true;
+        }
+        while state.engine.writes_stopped() {
+            if self.stopped_since.is_none() {
+                self.stopped_since = Some(state.env.clock.now());
+                state.stats.storage.stalls.add(1);
+                tracing::warn!("the engine has stopped writes: they wait, reads go on");
+                let reason = "the engine has stopped writes, they wait until compaction has caught up";
+                state.stats.health.set(Condition::WriteStall, Status::Degraded, reason);
+            }
+            if stop.requested_within(state, limits::STALL_POLL_INTERVAL).await {
+                return false;
+            }
+        }
+        if let Some(since) = self.stopped_since.take() {
+            let took = state.env.clock.now().saturating_sub(since);
+            state.stats.storage.stalled_us.add(took.as_micros() as u64);
+            tracing::warn!(ms = took.as_millis() as u64, "the engine takes writes again");
+            state.stats.health.set(Condition::WriteStall, Status::Ok, "writes are at full speed");
+            self.slow_until = state.env.clock.now() + limits::SLOW_WRITES_FOR;
+        }
+        true
     }
 }
 
@@ -111,8 +190,8 @@ impl Housekeeping {
         Housekeeping { due, expired_until_ms: 0, ticks: 0, reclaim: Reclaim::default() }
     }
 
-    fn run(&mut self, state: &StorageState) {
-        let more = self.expire(state);
+    async fn run(&mut self, state: &StorageState) {
+        let more = self.expire(state).await;
         if state.background.may_run(BackgroundTask::Reclaim)
             && let Some(run) = state.background.begin(BackgroundTask::Reclaim, 1)
         {
@@ -135,7 +214,7 @@ impl Housekeeping {
     }
 
     /// Removes a bounded number of due keys. Returns whether more are due.
-    fn expire(&mut self, state: &StorageState) -> bool {
+    async fn expire(&mut self, state: &StorageState) -> bool {
         let background = &state.background;
         let is_due = state.keyspace_stats.any_expiring() || background.is_waiting(BackgroundTask::Expire);
         if !is_due || !background.may_run(BackgroundTask::Expire) {
@@ -148,11 +227,13 @@ impl Housekeeping {
         let from_ms = self.expired_until_ms.min(now_ms);
         match group.expire_due(from_ms, limits::EXPIRE_BATCH) {
             Ok(count) => {
-                if group.commit().is_ok() && count < limits::EXPIRE_BATCH {
+                // While writes are stopped this tries again and again; nobody waits for it.
+                let done = matches!(group.commit(false).await, Committed::Done);
+                if done && count < limits::EXPIRE_BATCH {
                     self.expired_until_ms = now_ms;
                 }
                 run.end(Ok(()), count as u64);
-                count == limits::EXPIRE_BATCH
+                done && count == limits::EXPIRE_BATCH
             }
             Err(error) => {
                 tracing::error!(%error, "expired keys could not be removed");

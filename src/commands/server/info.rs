@@ -383,6 +383,7 @@ fn runtimes(server: &Arc<Server>, fields: &mut Fields) {
 
 /// The crossing between the runtimes. What does not fit waits with its connection, which is not read from meanwhile.
 fn channel(server: &Arc<Server>, fields: &mut Fields) {
+    fields.put("breaker_state", server.storage.breaker().word());
     registered(server, "Channel", fields);
 }
 

@@ -21,6 +21,7 @@ use super::context::Server;
 use super::introspection;
 use super::parse::Args;
 use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session, echoed};
+use crate::failpoints::{self, CATALOGUE};
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 pub static COMMANDS: &[&Command] = &[
@@ -153,6 +154,10 @@ fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
         "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "SLEEP <seconds>",
         "    Delay this reply, and what this connection sends after it. Decimals allowed.",
+        "FAILPOINT <name> <action>",
+        "    Make the server fail at a place of this name (builds with failpoints only): off, return(fault), ...",
+        "FAILPOINT LIST",
+        "    List the places, and what can be done to each.",
         "RESTART-STORAGE",
         "    Start the storage threads anew over the same data. Requests wait meanwhile.",
         "HELP",
@@ -169,6 +174,9 @@ fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
         reply.ok();
         return Ok(Next::Done);
     }
+    if words.take_word("FAILPOINT") {
+        return debug_failpoint(words, args, reply);
+    }
     if args.len() != 3 || !words.take_word("SLEEP") {
         return Err(introspection::unknown_subcommand_or_arity(args));
     }
@@ -179,6 +187,27 @@ fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
         clock.sleep(duration).await;
         Bytes::from_static(b"+OK\r\n")
     })))
+}
+
+/// DEBUG FAILPOINT. Names and actions are texts, and so are the errors.
+fn debug_failpoint(mut words: Args<'_>, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    if args.len() == 3 && words.take_word("LIST") {
+        reply.array(CATALOGUE.len());
+        for point in CATALOGUE {
+            reply.array(2);
+            reply.bulk(point.name.as_bytes());
+            reply.bulk(point.doc.trim().as_bytes());
+        }
+        return Ok(Next::Done);
+    }
+    if args.len() != 4 {
+        return Err(introspection::unknown_subcommand_or_arity(args));
+    }
+    let (name, action) = (words.next_bytes()?, words.next_bytes()?);
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    failpoints::arm(&text(&name), &text(&action)).map_err(|error| CommandError::custom(format!("ERR {error}")))?;
+    reply.ok();
+    Ok(Next::Done)
 }
 
 static MODULE: Command = Command {

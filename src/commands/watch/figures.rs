@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::health;
+use crate::channel::BreakerState;
 use crate::commands::context::Server;
 use crate::config::REDIS_VERSION;
 use crate::observe::Reading::{Absent, Durations, Each, Number, Sizes, Time};
@@ -219,8 +220,20 @@ pub static ROWS: &[Row<Figures>] = &[
         .labels("why=\"refused\"").info(CHANNEL, "requests_refused"),
     counter("bulkhead_requests_not_sent_total", NOT_SENT, |f| Number(f.server.stats.channel.timed_out.get()))
         .labels("why=\"timed_out\"").info(CHANNEL, "requests_timed_out"),
+    counter("bulkhead_requests_not_sent_total", NOT_SENT, |f| Number(f.server.stats.channel.shed.get()))
+        .labels("why=\"breaker\"").info(CHANNEL, "requests_shed").logged(),
     counter("bulkhead_requests_late_total", "Requests that still ran when their deadline passed.",
         |f| Number(f.server.stats.channel.late.get())).info(CHANNEL, "requests_late"),
+    counter("bulkhead_requests_retried_total", "Requests sent again, since they provably had no effect.",
+        |f| Number(f.server.stats.channel.retried.get())).info(CHANNEL, "requests_retried").logged(),
+    gauge("bulkhead_breaker_state", "The circuit breaker before the writes: 0 closed, 1 half-open, 2 open.",
+        |f| Number(match f.server.storage.breaker() {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open => 2,
+        })),
+    counter("bulkhead_breaker_opened_total", "Times that the circuit breaker opened.",
+        |f| Number(f.server.stats.channel.breaker_opened.get())).info(CHANNEL, "breaker_opened").logged(),
     histogram("bulkhead_request_operations", "Commands and ready replies in one request.",
         |f| sizes(&f.server.stats.channel.operations)).info(CHANNEL, "request_operations"),
 
@@ -235,6 +248,12 @@ pub static ROWS: &[Row<Figures>] = &[
         |f| sizes(&f.server.stats.storage.group_operations)).info(STORAGE, "group_operations"),
     histogram("bulkhead_group_bytes", "Bytes of one write batch.", |f| sizes(&f.server.stats.storage.group_bytes))
         .info(STORAGE, "group_bytes"),
+    counter("bulkhead_writer_stops_total", "Times that writes waited because the engine had stopped them.",
+        |f| Number(f.server.stats.storage.stalls.get())).info(STORAGE, "writer_stops").logged(),
+    counter("bulkhead_writer_stopped_seconds_total", "How long writes waited because the engine had stopped them.",
+        |f| Time(Duration::from_micros(f.server.stats.storage.stalled_us.get()))).info(STORAGE, "writer_stopped_ms"),
+    gauge("bulkhead_writer_busy_seconds", "For how long the writer has been at what it is at.",
+        |f| Time(f.server.stats.storage.writer_busy_for(f.server.env.clock.now()))).info(STORAGE, "writer_busy_for_ms"),
     counter("bulkhead_requests_read_total", "Requests that readers took.",
         |f| Number(f.server.stats.storage.requests_read.get())).info(STORAGE, "requests_read"),
     counter("bulkhead_reads_from_disk_total", "Reads that memory could not answer, or that take long.",

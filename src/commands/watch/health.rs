@@ -81,11 +81,7 @@ fn threads(storage: &StorageState) -> Finding {
 
 /// Whether the writer gets on: one group that takes long is one engine call that does.
 fn writer(server: &Server, config: &Config) -> Finding {
-    let now = server.env.clock.now();
-    let busy = match server.stats.storage.writer_busy_since_us.get() {
-        0 => Duration::ZERO,
-        since => now.saturating_sub(Duration::from_micros(since - 1)),
-    };
+    let busy = server.stats.storage.writer_busy_for(server.env.clock.now());
     let threshold = Duration::from_millis(config.monitoring.health_stall_ms);
     let status = match busy {
         busy if busy > threshold => Status::Failing,

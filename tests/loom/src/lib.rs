@@ -18,7 +18,7 @@ mod tests {
     use loom::future::block_on;
     use loom::thread;
 
-    use super::slot::{Outcome, ReplyReceiver, Started, Withdrawal, slot};
+    use super::slot::{CommitRecord, Outcome, ReplyReceiver, Started, Withdrawal, slot};
 
     const REPLY: u8 = 7;
 
@@ -125,7 +125,7 @@ mod tests {
         every_interleaving(|| {
             let (responder, mut receiver) = slot::<u8>();
             let storage = thread::spawn(move || drop(responder));
-            assert_eq!(wait(&mut receiver), Outcome::NotStarted);
+            assert_eq!(wait(&mut receiver), Outcome::NotExecuted);
             storage.join().unwrap();
         });
     }
@@ -137,34 +137,59 @@ mod tests {
             let storage = thread::spawn(move || drop(responder));
             let withdrawal = receiver.withdraw();
             assert!(
-                matches!(withdrawal, Withdrawal::Withdrawn | Withdrawal::Ended(Outcome::NotStarted)),
+                matches!(withdrawal, Withdrawal::Withdrawn | Withdrawal::Ended(Outcome::NotExecuted)),
                 "{withdrawal:?}"
             );
             storage.join().unwrap();
         });
     }
 
+    /// The writer dies somewhere between the start of a request and its answer.
     #[test]
-    fn a_request_dropped_after_its_start_is_in_doubt() {
-        every_interleaving(|| {
-            let (responder, mut receiver) = slot::<u8>();
-            let storage = thread::spawn(move || drop(responder.start()));
-            assert_eq!(wait(&mut receiver), Outcome::InDoubt);
-            storage.join().unwrap();
-        });
+    fn a_request_dropped_after_its_start_ends_as_far_as_its_commit_came() {
+        for (succeeds, expected) in
+            [(None, Outcome::NotExecuted), (Some(false), Outcome::InDoubt), (Some(true), Outcome::Done(REPLY))]
+        {
+            every_interleaving(move || {
+                let (responder, mut receiver) = slot::<u8>();
+                let storage = thread::spawn(move || {
+                    let Some(mut started) = responder.start() else { return false };
+                    if let Some(succeeds) = succeeds {
+                        let record = CommitRecord::new();
+                        started.prepare(REPLY, record.clone());
+                        let _ = record.commit(|| succeeds.then_some(()).ok_or(()), |()| false);
+                    }
+                    true
+                });
+                let outcome = match receiver.withdraw() {
+                    Withdrawal::Withdrawn => None,
+                    Withdrawal::Started => Some(wait(&mut receiver)),
+                    Withdrawal::Ended(outcome) => Some(outcome),
+                };
+                assert_eq!(storage.join().unwrap(), outcome.is_some());
+                assert!(outcome.is_none_or(|outcome| outcome == expected));
+            });
+        }
     }
 
+    /// The engine has stopped writes: the writer puts the request back, while its deadline passes.
     #[test]
-    fn a_drop_after_the_start_never_looks_as_if_it_had_not_started() {
+    fn a_request_that_was_put_back_never_runs_after_its_client_was_answered() {
         every_interleaving(|| {
             let (responder, mut receiver) = slot::<u8>();
-            let storage = thread::spawn(move || responder.start().is_some());
-            let in_doubt = match receiver.withdraw() {
-                Withdrawal::Withdrawn => false,
-                Withdrawal::Started => wait(&mut receiver) == Outcome::InDoubt,
-                Withdrawal::Ended(outcome) => outcome == Outcome::InDoubt,
+            let storage = thread::spawn(move || {
+                let again =
+                    responder.start().and_then(|started| started.put_back()).and_then(|responder| responder.start());
+                finish(again)
+            });
+            let ran = match receiver.withdraw() {
+                // Started the first time or the second: then it may or may not run to its end.
+                Withdrawal::Started => None,
+                Withdrawal::Withdrawn => Some(false),
+                Withdrawal::Ended(outcome) => Some(outcome == Outcome::Done(REPLY)),
             };
-            assert_eq!(storage.join().unwrap(), in_doubt);
+            let finished = storage.join().unwrap();
+            assert!(ran.is_none_or(|ran| ran == finished), "the client was told something else than what happened");
         });
     }
 }

@@ -1,0 +1,218 @@
+//! Failpoints: named places where tests, the simulation and an engineer (`DEBUG FAILPOINT`) can make the server fail.
+//!
+//! The crate `fail` keeps the table of what is armed; what a fault then does is up to the place. Without the feature
+//! `failpoints` every place costs nothing: [`fault`] is a constant. It must never be in a release build, and a place must
+//! never do anything besides what [`CATALOGUE`] says of it.
+//!
+//! Armed by the environment (`FAILPOINTS=name=action;…`), by [`arm`], or by `DEBUG FAILPOINT name action`, where an action
+//! is `fail`'s: `off`, `return(fault)`, `3*return(fault)` (three times), `1*off->return(fault)` (from the second time on).
+
+use std::time::Duration;
+
+use crate::engine::EngineError;
+use crate::env::Clock;
+
+/// One place.
+#[derive(Debug)]
+pub struct Failpoint {
+    pub name: &'static str,
+    /// What happens there, and what each fault does.
+    pub doc: &'static str,
+}
+
+/// What an armed place does. Words are those of `return(…)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// `drop`: what passes is lost.
+    Drop,
+    /// `panic`: the thread panics here.
+    Panic,
+    /// `stall:MS`: nothing goes on for so many milliseconds.
+    Stall(Duration),
+    /// `io`: an I/O error.
+    Io,
+    /// `no-space`: the disk is full.
+    NoSpace,
+    /// `corrupt`: the data read is damaged.
+    Corrupt,
+    /// `sync`: an fsync fails.
+    Sync,
+    /// `write-stall`: the engine has stopped writes.
+    WriteStall,
+}
+
+impl Fault {
+    /// Reads the word of an action; anything else is a panic, so that a typing error does not go unnoticed.
+    #[cfg(any(feature = "failpoints", test))]
+    fn parse(word: &str) -> Fault {
+        match word.split_once(':') {
+            Some(("stall", ms)) => match ms.parse() {
+                Ok(ms) => Fault::Stall(Duration::from_millis(ms)),
+                Err(_) => panic!("failpoint: not a number of milliseconds: {ms}"),
+            },
+            _ => match word {
+                "drop" => Fault::Drop,
+                "panic" => Fault::Panic,
+                "io" => Fault::Io,
+                "no-space" => Fault::NoSpace,
+                "corrupt" => Fault::Corrupt,
+                "sync" => Fault::Sync,
+                "write-stall" => Fault::WriteStall,
+                _ => panic!("failpoint: unknown fault: {word}"),
+            },
+        }
+    }
+}
+
+macro_rules! catalogue {
+    ($($(#[doc = $doc:literal])+ $id:ident = $name:literal;)+) => {
+        $($(#[doc = $doc])+ pub static $id: Failpoint = Failpoint { name: $name, doc: concat!($($doc),+) };)+
+
+        /// Every place, by name.
+        pub static CATALOGUE: &[&Failpoint] = &[$(&$id),+];
+    };
+}
+
+catalogue! {
+    /// A request is about to be sent. `drop`: it is refused as if storage were gone.
+    CHANNEL_SEND = "channel.send";
+    /// A request is put into the queue. `drop`: it is lost there, before it starts.
+    CHANNEL_DROP = "channel.drop";
+    /// The writer has taken requests from the queue. `drop`: they are lost. `panic`, `stall`.
+    WRITER_RECEIVE = "writer.receive";
+    /// A group has run, and nothing of it is in the engine. `panic`, `stall`.
+    WRITER_BEFORE_COMMIT = "writer.before-commit";
+    /// The engine has the group, and nobody was told. `panic`, `stall`.
+    WRITER_AFTER_COMMIT = "writer.after-commit";
+    /// The writer is about to answer one request. `drop`: the answer is lost. `panic`.
+    WRITER_REPLY = "writer.reply";
+    /// The first reader has taken requests from the queue. `drop`: they are lost. `panic`, `stall`.
+    READER_RECEIVE = "reader.receive";
+    /// A patient reader is about to read. `panic`, `stall`.
+    READER_PATIENT = "reader.patient";
+    /// The engine opens. `io`, `no-space`, `corrupt`.
+    ENGINE_OPEN = "engine.open";
+    /// The engine looks a key up. `io`, `corrupt`, `panic`.
+    ENGINE_GET = "engine.get";
+    /// The engine begins to iterate. `io`, `corrupt`: the first step fails.
+    ENGINE_SCAN = "engine.scan";
+    /// The engine takes a write batch. `io`, `no-space`, `write-stall`: nothing is applied. `sync`: it is applied, and its
+    /// sync failed. `panic`.
+    ENGINE_WRITE = "engine.write";
+    /// The engine has applied a write batch, and does not return. `panic`.
+    ENGINE_WRITTEN = "engine.written";
+    /// The engine syncs its log. `sync`, `io`, `no-space`.
+    ENGINE_SYNC = "engine.sync";
+    /// A connection is accepted. `drop`: it is an accept error.
+    NETWORK_ACCEPT = "network.accept";
+    /// A connection reads from its socket. `drop`: the peer is gone.
+    NETWORK_READ = "network.read";
+    /// A connection writes to its socket. `drop`: the peer is gone.
+    NETWORK_WRITE = "network.write";
+    /// A connection handles what it has read. `panic`: its task panics.
+    NETWORK_CONNECTION = "network.connection";
+}
+
+/// What is armed at `point`, if anything. Each call counts as one pass.
+#[cfg(feature = "failpoints")]
+pub fn fault(point: &'static Failpoint) -> Option<Fault> {
+    fail::eval(point.name, |word| Fault::parse(word.as_deref().unwrap_or_default()))
+}
+
+/// Nothing is ever armed in this build.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn fault(_: &'static Failpoint) -> Option<Fault> {
+    None
+}
+
+/// Passes a place in asynchronous code: stalls or panics there if it is armed so. Returns any other fault.
+pub async fn pass(point: &'static Failpoint, clock: &dyn Clock) -> Option<Fault> {
+    match fault(point) {
+        Some(Fault::Stall(duration)) => {
+            clock.sleep(duration).await;
+            None
+        }
+        Some(Fault::Panic) => panic!("failpoint {}", point.name),
+        other => other,
+    }
+}
+
+/// Passes a place in the engine: fails or panics there if it is armed so.
+pub fn pass_engine(point: &'static Failpoint) -> Result<(), EngineError> {
+    let text = || format!("failpoint {}", point.name);
+    match fault(point) {
+        None => Ok(()),
+        Some(Fault::Io) => Err(EngineError::Io(text())),
+        Some(Fault::NoSpace) => Err(EngineError::NoSpace(text())),
+        Some(Fault::Corrupt) => Err(EngineError::Corruption(text())),
+        Some(Fault::Sync) => Err(EngineError::SyncFailed(text())),
+        Some(Fault::WriteStall) => Err(EngineError::WriteStall),
+        Some(Fault::Panic | Fault::Drop) => panic!("failpoint {}", point.name),
+        Some(Fault::Stall(duration)) => {
+            // The thread itself hangs, as it would in the kernel. In the simulation a writer's stalls are at its own
+            // places, in virtual time.
+            std::thread::sleep(duration);
+            Ok(())
+        }
+    }
+}
+
+/// Arms the place called `name`, or says what is wrong.
+#[cfg(feature = "failpoints")]
+pub fn arm(name: &str, action: &str) -> Result<(), String> {
+    if !CATALOGUE.iter().any(|point| point.name == name) {
+        return Err(format!("there is no failpoint '{name}'"));
+    }
+    if let Some((_, rest)) = action.split_once("return(")
+        && let Some((word, _)) = rest.split_once(')')
+        && std::panic::catch_unwind(|| Fault::parse(word)).is_err()
+    {
+        return Err(format!("there is no fault '{word}'"));
+    }
+    fail::cfg(name, action)
+}
+
+/// Nothing can be armed in this build.
+#[cfg(not(feature = "failpoints"))]
+pub fn arm(_: &str, _: &str) -> Result<(), String> {
+    Err("this build has no failpoints: build with --features failpoints".into())
+}
+
+/// Disarms every place.
+#[cfg(feature = "failpoints")]
+pub fn disarm_all() {
+    for point in CATALOGUE {
+        fail::remove(point.name);
+    }
+}
+
+/// Arms what the environment asks for (`FAILPOINTS`). Once, at the start.
+pub fn arm_from_environment() {
+    #[cfg(feature = "failpoints")]
+    {
+        // Lives as long as the process: dropping it would disarm everything.
+        std::mem::forget(fail::FailScenario::setup());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_every_place_says_what_it_does() {
+        let mut names: Vec<&str> = CATALOGUE.iter().map(|point| point.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CATALOGUE.len());
+        assert!(CATALOGUE.iter().all(|point| point.doc.contains('`')), "a place without a fault");
+    }
+
+    #[test]
+    fn faults_are_read_from_their_words() {
+        assert_eq!(Fault::parse("stall:250"), Fault::Stall(Duration::from_millis(250)));
+        assert_eq!(Fault::parse("no-space"), Fault::NoSpace);
+        assert!(std::panic::catch_unwind(|| Fault::parse("nospace")).is_err());
+    }
+}
