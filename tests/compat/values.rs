@@ -276,6 +276,15 @@ pub fn many(dice: &mut Dice, name: &str) -> Option<Vec<Bytes>> {
     Some((0..count).flat_map(|at| write(at, variety)).map(Bytes::from).collect())
 }
 
+/// Puts the first keys of [`KEYS`] in the place of the others.
+pub fn use_few_keys(call: &mut [Bytes]) {
+    for word in call.iter_mut() {
+        if let Some(at) = KEYS.iter().position(|key| *key == &word[..]) {
+            *word = Bytes::from_static(KEYS[at % 2]);
+        }
+    }
+}
+
 /// Any word at all: another argument's value, or something of another command's grammar.
 pub fn any_word(dice: &mut Dice, tokens: &[&'static str]) -> Bytes {
     match dice.below(6) {
