@@ -354,6 +354,11 @@ pub const ALLOWED: &[Allowed] = &[
         alike: |pair, call| pair.pops_alike(call),
     },
     Allowed {
+        commands: &["object|encoding"],
+        reason: "SORT changes the encoding of a sorted set in Redis",
+        alike: |pair, call| pair.encodings_alike(call),
+    },
+    Allowed {
         commands: &["command|list"],
         reason: "we have fewer commands: none that Redis does not have",
         alike: |_, call| match (call.ours, call.theirs) {
