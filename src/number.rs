@@ -5,7 +5,7 @@
 //! machine. It must never accept what Redis refuses, nor do work out of proportion to the text's length.
 
 use rustc_apfloat::ieee::{Double, X87DoubleExtended};
-use rustc_apfloat::{Float, Round, Status};
+use rustc_apfloat::{Float, FloatConvert, Round, Status};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -156,6 +156,12 @@ impl LongDouble {
             [b'0'..=b'9' | b'.', ..] => parse_float(text).map(Self),
             _ => parse_infinity(text, X87DoubleExtended::INFINITY).map(Self),
         }
+    }
+
+    /// A double, which is one of the numbers that a `long double` can be.
+    pub fn from_f64(value: f64) -> Self {
+        let mut loses_info = false;
+        Self(Double::from_bits(value.to_bits().into()).convert(&mut loses_info).value)
     }
 
     /// Whether a sum may not be stored: "increment would produce NaN or Infinity".

@@ -6,7 +6,7 @@
 //! reason; this must never tolerate any other. What it once found stays in compat/regressions.txt.
 //!
 //! `COMPAT_SEED` is the first sequence's seed, `COMPAT_SEQUENCES` how many follow, `COMPAT_FAILURES` how many different
-//! disagreements are reported before it stops.
+//! disagreements are reported before it stops; `COMPAT_THEME` is the group (`sorted-set`) that all sequences are about.
 
 #[path = "compat/canary.rs"]
 mod canary;

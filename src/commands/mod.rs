@@ -16,6 +16,7 @@ pub mod watch;
 mod bitmaps;
 mod collections;
 mod connection;
+mod geo;
 mod hashes;
 mod hyperloglog;
 mod introspection;
@@ -41,6 +42,7 @@ pub use table::CommandTable;
 pub static FAMILIES: &[&[&Command]] = &[
     bitmaps::COMMANDS,
     connection::COMMANDS,
+    geo::COMMANDS,
     hashes::COMMANDS,
     hyperloglog::COMMANDS,
     introspection::COMMANDS,

@@ -161,6 +161,12 @@ impl ReplyBuffer {
         self.text(b',', &text);
     }
 
+    /// A double, given as its text: where Redis does not write it as [`ReplyBuffer::double`] does. RESP2: that text as a
+    /// string.
+    pub fn double_text(&mut self, text: &str) {
+        self.text(b',', text.as_bytes());
+    }
+
     /// An integer of any size, given as its digits. RESP2: a string.
     pub fn big_number(&mut self, digits: &str) {
         self.text(b'(', digits.as_bytes());
@@ -294,6 +300,7 @@ mod tests {
             (|r| r.double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n"),
             (|r| r.double(f64::INFINITY), "$3\r\ninf\r\n", ",inf\r\n"),
             (|r| r.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),
+            (|r| r.double_text("0.1"), "$3\r\n0.1\r\n", ",0.1\r\n"),
             (|r| r.big_number("12345679999999999999"), "$20\r\n12345679999999999999\r\n", "(12345679999999999999\r\n"),
             (|r| r.boolean(true), ":1\r\n", "#t\r\n"),
             (|r| r.boolean(false), ":0\r\n", "#f\r\n"),

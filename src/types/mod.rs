@@ -6,9 +6,11 @@
 
 pub mod bitmap;
 pub mod elements;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
+mod partial_sort;
 pub mod set;
 pub mod sort;
 pub mod sorted_set;

@@ -659,10 +659,27 @@ impl Combination {
 
 /// Puts a new sorted set in the place of whatever is at `key`. Returns how many members it has.
 pub fn store(keyspace: &mut Keyspace<'_>, key: &Bytes, members: &[Scored], event: &'static str) -> Result<u64> {
+    // Redis looks at the whole of it before it chooses a form.
+    let longest = members.iter().map(|(member, _)| &member[..]).max_by_key(|member| member.len());
+    fill(keyspace, key, members, (members.len(), longest.unwrap_or_default()), event)
+}
+
+/// ZRANGESTORE, to which Redis adds one by one and sees only then what comes; but of positions it knows how many.
+pub fn store_range(keyspace: &mut Keyspace<'_>, key: &Bytes, members: &[Scored], range: &Range) -> Result<u64> {
+    let known = if matches!(range, Range::Rank { .. }) { members.len() } else { 0 };
+    fill(keyspace, key, members, (known, b""), "zrangestore")
+}
+
+/// `foreseen`: how many members, and the longest of them, by which Redis chooses the form to begin with.
+fn fill(
+    keyspace: &mut Keyspace<'_>,
+    key: &Bytes,
+    members: &[Scored],
+    foreseen: (usize, &[u8]),
+    event: &'static str,
+) -> Result<u64> {
     let mut zset = Editor::replace(keyspace, key, Type::SortedSet)?;
-    // Redis decides by the whole.
-    let longest = members.iter().map(|(member, _)| member).max_by_key(|member| member.len());
-    if longest.is_some_and(|longest| zset.outgrows(members.len() as u64, longest, b"")) {
+    if zset.outgrows(foreseen.0 as u64, foreseen.1, b"") {
         zset.set_loose(true);
     }
     for (member, score) in members {

@@ -21,6 +21,8 @@ pub struct Grammar {
     families: Vec<(&'static Family, Vec<(Callable, usize)>)>,
     /// Every word that is a token of some command.
     tokens: Vec<&'static str>,
+    /// The family that all sequences are about, if `COMPAT_THEME` names its group.
+    theme: Option<usize>,
     /// What is a command of the real server and not of ours: it would not be an unknown command on both.
     foreign: BTreeSet<String>,
 }
@@ -46,20 +48,29 @@ impl Grammar {
         families.retain(|(_, members)| !members.is_empty());
         tokens.sort_unstable();
         tokens.dedup();
-        Grammar { families, tokens, foreign }
+        let theme = std::env::var("COMPAT_THEME").ok().map(|theme| {
+            let named = families.iter().position(|(family, _)| family.group.name() == theme);
+            named.unwrap_or_else(|| panic!("COMPAT_THEME={theme} is no group of commands"))
+        });
+        Grammar { families, tokens, theme, foreign }
     }
 
     /// The sequence of `seed`.
     pub fn sequence(&self, seed: u64) -> Sequence {
         let mut dice = Dice::new(seed);
         let calls = CALLS.start + dice.below(CALLS.len());
-        // Most sequences have a theme, for otherwise keys would mostly hold another type than what is asked for.
-        let theme = dice.percent(75).then(|| dice.below(self.families.len()));
-        Sequence {
-            resp3: dice.percent(40),
-            pipelined: dice.percent(50),
-            calls: (0..calls).map(|_| self.call(&mut dice, theme)).collect(),
+        // Most sequences have a theme and few keys, for otherwise keys would mostly hold nothing, or another type than
+        // what is asked for.
+        let theme = self.theme.or_else(|| dice.percent(80).then(|| dice.below(self.families.len())));
+        let mut sequence = Sequence { resp3: dice.percent(40), pipelined: dice.percent(50), calls: Vec::new() };
+        for _ in 0..calls {
+            let mut call = self.call(&mut dice, theme);
+            if theme.is_some() && dice.percent(80) {
+                values::use_few_keys(&mut call);
+            }
+            sequence.calls.push(call);
         }
+        sequence
     }
 
     /// A call, more likely than not of the family numbered `theme`.
@@ -77,7 +88,7 @@ impl Grammar {
     fn any_call(&self, dice: &mut Dice, theme: Option<usize>) -> Vec<Bytes> {
         // Odd values come together: one in a call usually decides the reply.
         let odd = if dice.percent(30) { 35 } else { 2 };
-        let theme = theme.filter(|_| dice.percent(65)).map(|theme| &self.families[theme]);
+        let theme = theme.filter(|_| dice.percent(80)).map(|theme| &self.families[theme]);
         let (family, members) = match theme {
             Some(theme) => theme,
             None => dice.pick_weighted(&self.families, |(family, _)| family.weight),

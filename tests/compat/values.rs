@@ -208,6 +208,15 @@ const RANGE_ENDS: &[&[u8]] =
 const SORT_PATTERNS: &[&[u8]] =
     &[b"k*", b"k*", b"#", b"*", b"nosort", b"k*->a", b"k*->1", b"k*->", b"*->a", b"k0*", b"", b"k\x00*"];
 
+/// Few places, some of them near one another, at the ends of the earth, and on cells' edges.
+const LONGITUDES: &[&[u8]] = &[b"13.361389", b"15.087269", b"15", b"13.5", b"0", b"180", b"-180", b"179.9", b"-122.4"];
+const LATITUDES: &[&[u8]] = &[b"38.115556", b"37.502669", b"37", b"38", b"0", b"85.05112878", b"-85", b"-33.9", b"70"];
+const ODD_COORDINATES: &[&[u8]] =
+    &[b"181", b"-180.0001", b"85.06", b"-85.06", b"inf", b"nan", b"1e308", b"", b"abc", b"-0", b"1e-320"];
+const LENGTHS: &[&[u8]] = &[b"0", b"1", b"10", b"50", b"100", b"200", b"400", b"1000", b"5000", b"20000", b"0.5"];
+const ODD_LENGTHS: &[&[u8]] = &[b"-1", b"-0", b"inf", b"nan", b"1e300", b"1e-300", b"", b"abc", b"1e8"];
+const UNITS: &[&[u8]] = &[b"m", b"km", b"ft", b"mi", b"km", b"KM", b"Mi"];
+
 const COUNTS: &[&[u8]] = &[b"1", b"2", b"10", b"1000"];
 const TYPES: &[&[u8]] = &[b"string", b"list", b"hash", b"set", b"zset", b"stream", b"STRING", b"nosuch"];
 
@@ -233,6 +242,10 @@ pub fn value(dice: &mut Dice, name: &str, kind: ArgumentKind, odd: bool) -> Byte
         ("min" | "max", ArgumentKind::Double) | ("score-end", _) => (SCORE_ENDS, ODD_SCORE_ENDS),
         ("min" | "max", ArgumentKind::String) | ("lex-end", _) => (LEX_ENDS, ODD_LEX_ENDS),
         ("start" | "stop", ArgumentKind::String) | ("range-end", _) => (RANGE_ENDS, ODD_INTEGERS),
+        ("longitude", _) => (LONGITUDES, ODD_COORDINATES),
+        ("latitude", _) => (LATITUDES, ODD_COORDINATES),
+        ("radius" | "width" | "height", _) => (LENGTHS, ODD_LENGTHS),
+        ("unit", _) => (UNITS, STRINGS),
         ("bit", _) => (&[b"0", b"1"], ODD_INTEGERS),
         ("bit-offset", _) => (BIT_OFFSETS, ODD_BIT_OFFSETS),
         ("field-offset", _) => (FIELD_OFFSETS, ODD_BIT_OFFSETS),
@@ -268,12 +281,21 @@ pub fn many(dice: &mut Dice, name: &str) -> Option<Vec<Bytes>> {
         "many-members" => |at, _| vec![format!("m{at}")],
         "many-integers" => |at, _| vec![at.to_string()],
         "many-scored" => |at, variety| vec![(at % variety).to_string(), format!("m{at}")],
-        "many-places" => |at, _| vec![format!("{}", 13 + at % 5), format!("{}.{at}", 38), format!("m{at}")],
+        "many-places" => |at, _| vec![format!("{}", 13 + at % 5), format!("37.{at}"), format!("m{at}")],
         _ => return None,
     };
     let count = dice.pick(&[20, 65, 70, 129, 140, 520]);
     let variety = dice.pick(&[1, 3, 1000]);
     Some((0..count).flat_map(|at| write(at, variety)).map(Bytes::from).collect())
+}
+
+/// Puts the first keys of [`KEYS`] in the place of the others.
+pub fn use_few_keys(call: &mut [Bytes]) {
+    for word in call.iter_mut() {
+        if let Some(at) = KEYS.iter().position(|key| *key == &word[..]) {
+            *word = Bytes::from_static(KEYS[at % 2]);
+        }
+    }
 }
 
 /// Any word at all: another argument's value, or something of another command's grammar.

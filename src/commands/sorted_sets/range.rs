@@ -333,7 +333,7 @@ impl Operation for RangeQuery {
                 Some(zset) => self.range.collect(keyspace, &zset, self.reverse, self.window)?,
                 None => Vec::new(),
             };
-            reply.integer(sorted_set::store(keyspace, destination, &found, "zrangestore")? as i64);
+            reply.integer(sorted_set::store_range(keyspace, destination, &found, &self.range)? as i64);
             return Ok(());
         }
         let (header, mut len) = (reply.deferred(), 0);
