@@ -7,10 +7,12 @@
 mod commands;
 mod config;
 mod input;
+mod rdb;
 mod resp;
 
 pub use commands::commands;
 pub use config::config;
+pub use rdb::rdb_load;
 pub use resp::{resp_decode, resp_value};
 
 /// A fuzz target.
@@ -24,6 +26,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "resp_decode", run: resp_decode, smoke: 30_000 },
     Target { name: "resp_value", run: resp_value, smoke: 30_000 },
+    Target { name: "rdb_load", run: rdb_load, smoke: 20_000 },
     Target { name: "config", run: config, smoke: 5_000 },
     Target { name: "commands", run: commands, smoke: 3_000 },
 ];

@@ -13,7 +13,7 @@ mod read;
 mod write;
 
 pub use read::load;
-pub use write::dump;
+pub use write::{dump, seal};
 
 use bytes::Bytes;
 use crc::{CRC_64_REDIS, Crc};

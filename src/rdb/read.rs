@@ -1,10 +1,6 @@
 //! A payload → a value.
 
-use std::collections::HashSet;
-use std::hash::Hash;
-
 use bytes::Bytes;
-use foldhash::fast::FixedState;
 
 use super::compact::{read_intset, read_listpack, read_ziplist, read_zipmap};
 use super::{CRC64, FOOTER_LEN, LoadError, VERSION, Value, encoded, kind, length, lzf, node};
@@ -162,17 +158,17 @@ fn list(elements: Vec<Bytes>) -> Result<Value> {
 }
 
 fn set(members: Vec<Bytes>) -> Result<Value> {
-    check_names(&members, Clone::clone)?;
+    check_names(members.iter())?;
     Ok(Value::Set(members))
 }
 
 fn hash(fields: Vec<(Bytes, Bytes)>) -> Result<Value> {
-    check_names(&fields, |(field, _)| field.clone())?;
+    check_names(fields.iter().map(|(field, _)| field))?;
     Ok(Value::Hash(fields))
 }
 
 fn sorted_set(members: Vec<(Bytes, f64)>) -> Result<Value> {
-    check_names(&members, |(member, _)| member.clone())?;
+    check_names(members.iter().map(|(member, _)| member))?;
     if members.iter().any(|(_, score)| score.is_nan()) {
         return Err(LoadError::Data);
     }
@@ -198,8 +194,9 @@ fn pairs(entries: Vec<Bytes>) -> Result<Vec<(Bytes, Bytes)>> {
 }
 
 /// There is one at least, and none twice.
-fn check_names<T, N: Hash + Eq>(elements: &[T], name: impl Fn(&T) -> N) -> Result<()> {
-    let mut seen: HashSet<N, FixedState> = HashSet::with_capacity_and_hasher(elements.len(), FixedState::default());
-    let all_new = elements.iter().all(|element| seen.insert(name(element)));
-    if all_new && !elements.is_empty() { Ok(()) } else { Err(LoadError::Data) }
+fn check_names<'e>(names: impl Iterator<Item = &'e Bytes>) -> Result<()> {
+    let mut names: Vec<&Bytes> = names.collect();
+    names.sort_unstable();
+    let is_repeated = names.windows(2).any(|pair| pair[0] == pair[1]);
+    if names.is_empty() || is_repeated { Err(LoadError::Data) } else { Ok(()) }
 }

@@ -45,7 +45,7 @@ fn normal(value: Value) -> Value {
             Value::Hash(fields)
         }
         Value::SortedSet(mut members) => {
-            members.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
+            members.sort_by(|a, b| a.0.cmp(&b.0));
             Value::SortedSet(members)
         }
         value => value,
@@ -112,7 +112,7 @@ fn what_contradicts_itself_is_refused() {
         ("a compressed string that grows beyond reason", b"\x00\xc3\x02\x80\x7f\xff\xff\xff\x00a"),
         ("a reference to before the beginning", b"\x00\xc3\x04\x05\x00a\x20\x05"),
     ] {
-        assert_eq!(load(&sealed(data, VERSION)), Err(LoadError::Data), "{what}");
+        assert_eq!(load(&seal(data.to_vec()).into()), Err(LoadError::Data), "{what}");
     }
 }
 
@@ -164,7 +164,7 @@ proptest! {
         data in prop::collection::vec(any::<u8>(), 0..40), kind in 0u8..20, original in 0usize..32,
         changes in prop::collection::vec((any::<u16>(), any::<u8>()), 0..4),
     ) {
-        let _ = load(&sealed(&[&[kind], &data[..]].concat(), VERSION));
+        let _ = load(&seal([&[kind], &data[..]].concat()).into());
         for read in [read_intset, read_listpack, read_ziplist, read_zipmap] {
             let _ = read(&data.clone().into());
         }
@@ -174,6 +174,6 @@ proptest! {
             let at = usize::from(at) % changed.len();
             changed[at] = byte;
         }
-        let _ = load(&sealed(&changed, VERSION));
+        let _ = load(&seal(changed).into());
     }
 }

@@ -73,10 +73,15 @@ pub fn dump(value: &Value, compact: bool) -> Vec<u8> {
             }
         }
     }
-    out.put_u16_le(VERSION);
-    let checksum = CRC64.checksum(&out);
-    out.put_u64_le(checksum);
-    out
+    seal(out)
+}
+
+/// Puts version and checksum behind a value's bytes.
+pub fn seal(mut value: Vec<u8>) -> Vec<u8> {
+    value.put_u16_le(VERSION);
+    let checksum = CRC64.checksum(&value);
+    value.put_u64_le(checksum);
+    value
 }
 
 /// As nodes that hold as much as Redis puts into one.

@@ -26,11 +26,10 @@ pub fn count(bytes: &[u8], bits: Range<u64>) -> u64 {
 
 /// The first bit in `bits` that is `bit`; the range lies within the bytes.
 pub fn position(bytes: &[u8], bits: Range<u64>, bit: bool) -> Option<u64> {
-    let found = parts(bytes, bits, !bit).find_map(|part| {
+    parts(bytes, bits, !bit).find_map(|part| {
         let wanted = if bit { part.word } else { !part.word };
         (wanted != 0).then(|| part.at + u64::from(wanted.leading_zeros()))
-    });
-    found
+    })
 }
 
 /// Eight bytes as one number, the first bit highest.

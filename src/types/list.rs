@@ -10,7 +10,8 @@ use std::ops::{ControlFlow, Range};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::engine::{ColumnFamily, Direction, EngineError};
+pub use crate::engine::Direction;
+use crate::engine::{ColumnFamily, EngineError};
 use crate::keyspace::{CommandError, Entry, EventClass, Keyspace, Record, TxnError, Type};
 use crate::layout::{Malformed, ObjectId, data, inline};
 use crate::limits;
@@ -209,6 +210,16 @@ impl List {
                 let key = data::index(*object, numbers.start + index);
                 let element = keyspace.txn_mut().get(ColumnFamily::Data, &key)?;
                 element.map(Some).ok_or_else(corrupt)
+            }
+        }
+    }
+
+    /// The keys of all its entries, as a range; none of a small list.
+    pub(super) fn entries(&self) -> (Bytes, Bytes) {
+        match &self.0 {
+            Store::Inline(..) => (Bytes::new(), Bytes::new()),
+            Store::External(object, numbers) => {
+                (data::index(*object, numbers.start), data::index(*object, numbers.end))
             }
         }
     }

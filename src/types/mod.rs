@@ -5,6 +5,7 @@
 //! [`Keyspace`]: crate::keyspace::Keyspace
 
 pub mod bitmap;
+pub mod dump;
 pub mod elements;
 pub mod geo;
 pub mod hash;

@@ -29,19 +29,22 @@ pub fn elements(keyspace: &Keyspace<'_>, record: &Record) -> Result<Vec<Bytes>> 
             set.for_each(keyspace, |member, _| members.push(Bytes::copy_from_slice(member)))?;
             Ok(members)
         }
-        Type::SortedSet => {
-            let set = Elements::of(record)?;
-            let mut members = Vec::new();
-            set.check_walk(keyspace, set.len())?;
-            set.walk(keyspace, |member, score| {
-                members.push((decode_score(score)?, Bytes::copy_from_slice(member)));
-                Ok(ControlFlow::Continue(()))
-            })?;
-            members.sort_by(|a, b| by_score((a.0, &a.1), (b.0, &b.1)));
-            Ok(members.into_iter().map(|(_, member)| member).collect())
-        }
+        Type::SortedSet => Ok(scored_members(keyspace, record)?.into_iter().map(|(member, _)| member).collect()),
         Type::String | Type::Hash | Type::Stream => Err(CommandError::WrongType),
     }
+}
+
+/// A sorted set's members with their scores, lowest first.
+pub(super) fn scored_members(keyspace: &Keyspace<'_>, record: &Record) -> Result<Vec<(Bytes, f64)>> {
+    let set = Elements::of(record)?;
+    let mut members = Vec::new();
+    set.check_walk(keyspace, set.len())?;
+    set.walk(keyspace, |member, score| {
+        members.push((Bytes::copy_from_slice(member), decode_score(score)?));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    members.sort_by(|a, b| by_score((a.1, &a.0), (b.1, &b.0)));
+    Ok(members)
 }
 
 /// A pattern of BY or GET: how an element leads to a value. A C string to Redis, so that what is behind a NUL counts only

@@ -63,6 +63,8 @@ pub struct Pair {
     resp3: bool,
     /// Arguments of the longest call of the sequence.
     longest_call: usize,
+    /// Whether the sequence so far sorts anything.
+    sorts: bool,
 }
 
 impl Pair {
@@ -76,6 +78,7 @@ impl Pair {
             ttl_set_at: Instant::now(),
             resp3: false,
             longest_call: 0,
+            sorts: false,
         }
     }
 
@@ -103,6 +106,7 @@ impl Pair {
     fn begin(&mut self, resp3: bool) {
         self.resp3 = resp3;
         self.longest_call = 0;
+        self.sorts = false;
         self.words = KEYS.iter().map(|key| Bytes::from_static(key)).collect();
         self.connect();
         for client in &mut self.clients {
@@ -126,6 +130,7 @@ impl Pair {
         }
         self.longest_call = calls.iter().map(Vec::len).fold(self.longest_call, usize::max);
         self.words.extend(calls.iter().flatten().filter(|word| word.len() < 100).cloned());
+        self.sorts |= calls.iter().any(|call| name_of(call).starts_with("sort"));
         let replies = self.exchange(calls);
         for (at, (call, [ours, theirs])) in calls.iter().zip(replies).enumerate() {
             if !self.alike(call, &ours, &theirs) {
@@ -233,9 +238,8 @@ impl Pair {
             },
         ))?;
         let kinds = self.compare_all(&of_each(|key| format!("TYPE {key}"), same))?;
-        let sorted_in_redis: Alike = |ours, theirs| is_encoding(ours, "listpack") && is_encoding(theirs, "skiplist");
-        let encodings = if self.has_sorted() { sorted_in_redis } else { same };
-        self.compare_all(&of_each(|key| format!("OBJECT ENCODING {key}"), encodings))?;
+        let encoded: Alike = if self.sorts { was_sorted } else { same };
+        self.compare_all(&of_each(|key| format!("OBJECT ENCODING {key}"), encoded))?;
         let readers = keys.iter().zip(kinds).map(|((db, key), kind)| {
             let reader = READERS.iter().find(|(name, _)| *name == kind.to_string());
             let (_, reader) = reader.unwrap_or_else(|| panic!("no READERS row says how to read a {kind}"));
@@ -316,16 +320,6 @@ impl Pair {
         })
     }
 
-    /// Whether the two encodings are those of a sorted set that Redis' SORT has looked at: it leaves it in the form that
-    /// any size fits into. Here a read changes nothing.
-    pub fn encodings_alike(&mut self, call: &Call<'_>) -> bool {
-        self.has_sorted() && is_encoding(call.ours, "listpack") && is_encoding(call.theirs, "skiplist")
-    }
-
-    fn has_sorted(&self) -> bool {
-        self.words.iter().any(|word| word.eq_ignore_ascii_case(b"SORT") || word.eq_ignore_ascii_case(b"SORT_RO"))
-    }
-
     /// Whether the elements are the same, in an order that may differ: of a hash only if it ever was large, or if it is one
     /// that Redis keeps in a hash table.
     pub fn fields_alike(&mut self, call: &Call<'_>) -> bool {
@@ -393,6 +387,30 @@ impl Pair {
         all_added && all_removed
     }
 
+    /// Whether a sorted set is kept in another form because it was sorted.
+    pub fn encodings_alike(&self, call: &Call<'_>) -> bool {
+        self.sorts && was_sorted(call.ours, call.theirs)
+    }
+
+    /// Whether each server restores the other's dump, and then both hold what they held before.
+    pub fn dumps_alike(&mut self, call: &Call<'_>) -> bool {
+        let (Value::Bulk(ours), Value::Bulk(theirs)) = (call.ours, call.theirs) else { return false };
+        let as_value = |payload: &Bytes| bulkhead::rdb::load(payload).ok().map(in_order);
+        let scratch = "a key for dumps";
+        let mut restored = [(0, theirs), (1, ours)].into_iter().map(|(side, payload)| {
+            let restore: [&[u8]; 4] = [b"RESTORE", scratch.as_bytes(), b"0", payload];
+            let reply = self.clients[side].call(&restore);
+            let again = self.clients[side].call(&["DUMP", scratch]);
+            self.clients[side].call(&["DEL", scratch]);
+            match (reply.to_string().as_str(), again) {
+                ("OK", Value::Bulk(again)) => as_value(&again),
+                _ => None,
+            }
+        });
+        let value = as_value(ours);
+        value.is_some() && value == as_value(theirs) && restored.all(|again| again == value)
+    }
+
     /// Whether the same number of keys is left when all expired ones are gone.
     pub fn sizes_alike(&mut self, call: &Call<'_>) -> bool {
         self.ask(&self.touch_all());
@@ -451,6 +469,31 @@ fn multiset(mut texts: Vec<String>) -> Vec<String> {
 pub fn same_elements(call: &Call<'_>) -> bool {
     let [ours, theirs] = [call.ours, call.theirs].map(|reply| elements(reply).map(multiset));
     ours.is_some() && ours == theirs
+}
+
+/// SORT makes a skiplist of a listpack that it only reads.
+fn was_sorted(ours: &Value, theirs: &Value) -> bool {
+    (ours.to_string().as_str(), theirs.to_string().as_str()) == ("\"listpack\"", "\"skiplist\"")
+}
+
+/// A value with the elements of types that have no order in one.
+fn in_order(value: bulkhead::rdb::Value) -> bulkhead::rdb::Value {
+    use bulkhead::rdb::Value;
+    match value {
+        Value::Set(mut members) => {
+            members.sort();
+            Value::Set(members)
+        }
+        Value::Hash(mut fields) => {
+            fields.sort();
+            Value::Hash(fields)
+        }
+        Value::SortedSet(mut members) => {
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::SortedSet(members)
+        }
+        value => value,
+    }
 }
 
 /// Whether two replies that are not the same may pass.

@@ -1,6 +1,7 @@
 //! The commands on keys of any type, and those on whole databases.
 
 mod databases;
+mod dump;
 pub(super) mod expiry;
 mod object;
 pub(in crate::commands) mod scan;
@@ -26,6 +27,7 @@ pub static COMMANDS: &[&Command] = &[
     &transfer::COPY,
     &databases::DBSIZE,
     &DEL,
+    &dump::DUMP,
     &EXISTS,
     &expiry::EXPIRE,
     &expiry::EXPIREAT,
@@ -43,6 +45,7 @@ pub static COMMANDS: &[&Command] = &[
     &scan::RANDOMKEY,
     &transfer::RENAME,
     &transfer::RENAMENX,
+    &dump::RESTORE,
     &scan::SCAN,
     &sort::SORT,
     &sort::SORT_RO,

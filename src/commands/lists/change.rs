@@ -7,11 +7,10 @@ use bytes::Bytes;
 use super::{BASE, Result};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::engine::Direction;
 use crate::keyspace::{EventClass, Keyspace};
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
-use crate::types::list::{self, Editor};
+use crate::types::list::{self, Direction, Editor};
 
 pub(super) static LSET: Command = Command {
     name: "lset",

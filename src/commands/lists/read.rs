@@ -7,11 +7,10 @@ use bytes::Bytes;
 use super::{BASE, Result, parse_from};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::engine::Direction;
 use crate::keyspace::Keyspace;
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
-use crate::types::list::{self, List};
+use crate::types::list::{self, Direction, List};
 
 pub(super) static LLEN: Command = Command {
     name: "llen",

@@ -10,6 +10,7 @@ mod config;
 mod info;
 mod latency;
 mod lolwut;
+mod memory;
 mod persistence;
 mod slowlog;
 
@@ -37,6 +38,7 @@ pub static COMMANDS: &[&Command] = &[
     &LASTSAVE,
     &latency::LATENCY,
     &lolwut::LOLWUT,
+    &memory::MEMORY,
     &MODULE,
     &READONLY,
     &READWRITE,
