@@ -9,7 +9,10 @@
 //!
 //! Nothing here may use the server's code but for RESP and seeded chance: what is tested is what operators run.
 
+pub mod audit;
 pub mod client;
 pub mod kill9;
 pub mod ledger;
 pub mod process;
+pub mod shim;
+pub mod writer;
