@@ -51,9 +51,27 @@ impl Client {
         }
     }
 
+    /// How long [`Client::read`] waits from now on.
+    pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))
+    }
+
     pub fn call(&mut self, args: &[impl AsRef<[u8]>]) -> io::Result<Value> {
         self.queue(args);
         self.flush()?;
         self.read()
     }
+}
+
+/// A section of INFO, as its text.
+pub fn info(client: &mut Client, section: &str) -> io::Result<String> {
+    match client.call(&["INFO", section])? {
+        Value::Bulk(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        other => Err(io::Error::other(format!("INFO {section} was answered {other}"))),
+    }
+}
+
+/// A number in INFO; `None` if the server does not tell it.
+pub fn info_number(info: &str, field: &str) -> Option<u64> {
+    info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')?.trim_end().parse().ok())
 }

@@ -6,26 +6,21 @@
 //! evidence is the directory and the log, which a failed campaign leaves behind.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bulkhead::env::Random;
-use bulkhead::resp::Value;
 
-use crate::client::Client;
-use crate::ledger::{Data, Fate, Ledger, Stamp, Write};
+use crate::audit::audit;
+use crate::ledger::Ledger;
 use crate::process::{Recipe, Server};
+use crate::writer::{BUSY, Manner, Tally, Writer, enter};
 
 /// A directory sees this many rounds before a new one is begun, so that audits stay short.
 const ROUNDS_PER_DIRECTORY: u32 = 10;
 
-const SHARED_COUNTERS: u64 = 4;
-
-/// How many writes of a writer go to the same log.
-const WRITES_PER_LOG: u64 = 64;
-
-const PIPELINE_MAX: u64 = 16;
+/// As fast as the server answers.
+const MANNER: Manner = Manner { pipeline_max: 16, interval: Duration::ZERO, refusals: BUSY };
 
 /// How long a server lives under load.
 const LIFE_MS: std::ops::Range<u64> = 30..600;
@@ -46,9 +41,7 @@ pub struct Campaign {
 pub struct Summary {
     pub rounds: u32,
     pub cut_recoveries: u32,
-    pub acknowledged: u64,
-    pub in_doubt: u64,
-    pub refused: u64,
+    pub writes: Tally,
     /// Of the tokens and log entries in doubt, those that had taken effect.
     pub came_true: usize,
     pub loaded: Duration,
@@ -66,11 +59,11 @@ impl fmt::Display for Summary {
              entries of them took effect), {} refused; restart to PONG: median {} ms, worst {} ms",
             self.rounds,
             self.cut_recoveries,
-            self.acknowledged,
-            self.acknowledged as f64 / self.loaded.as_secs_f64().max(f64::EPSILON),
-            self.in_doubt,
+            self.writes.acknowledged,
+            self.writes.acknowledged as f64 / self.loaded.as_secs_f64().max(f64::EPSILON),
+            self.writes.in_doubt,
             self.came_true,
-            self.refused,
+            self.writes.refused,
             start(starts.len() / 2),
             start(starts.len().saturating_sub(1)),
         )
@@ -88,7 +81,7 @@ impl Campaign {
             std::fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
             let fsync = ["--appendfsync".into(), self.appendfsync.clone()];
             let flags = fsync.into_iter().chain(self.flags.clone()).collect();
-            let recipe = Recipe { program: self.program.clone(), dir, flags };
+            let recipe = Recipe { program: self.program.clone(), dir, flags, environment: Vec::new() };
             let rounds = (self.rounds - summary.rounds).min(ROUNDS_PER_DIRECTORY);
             self.wear_out(&recipe, rounds, &mut dice, &mut summary, &mut progress).map_err(|evidence| {
                 let (round, seed, log) = (summary.rounds, self.seed, recipe.log());
@@ -116,29 +109,17 @@ impl Campaign {
                 summary.cut_recoveries += 1;
             }
             let server = recipe.start()?;
-            let (found, dbsize) =
-                read_all(server.port, &ledger).map_err(|error| format!("reading the data back: {error}"))?;
-            let (mut wrong, came_true) = ledger.audit(&found);
-            // Also finds keys that nobody wrote.
-            if dbsize != Value::Integer(found.len() as i64) {
-                wrong.insert(0, format!("{} keys were found, and DBSIZE says {dbsize}", found.len()));
-            }
-            if !wrong.is_empty() {
-                let sample: Vec<String> = wrong.iter().step_by(wrong.len().div_ceil(20)).cloned().collect();
-                return Err(format!("{} violations, {} of them:\n{}", wrong.len(), sample.len(), sample.join("\n")));
-            }
+            let agreed = audit(server.port, &mut ledger, 0)?;
             if round > 0 {
                 summary.starts.push(server.started_in);
             }
-            summary.came_true += came_true;
+            summary.came_true += agreed.came_true;
             if round < rounds {
                 let life = Duration::from_millis(LIFE_MS.start + dice.next_u64() % (LIFE_MS.end - LIFE_MS.start));
                 self.load_and_kill(server, life, &mut writers, &mut ledger, summary)?;
                 progress(&format!(
                     "round {}/{}: {} keys held; so far {summary}",
-                    summary.rounds,
-                    self.rounds,
-                    found.len()
+                    summary.rounds, self.rounds, agreed.keys
                 ));
             }
         }
@@ -157,7 +138,7 @@ impl Campaign {
         let start = Instant::now();
         let (killed, reports) = std::thread::scope(|scope| {
             let threads: Vec<_> =
-                writers.iter_mut().map(|writer| scope.spawn(|| writer.write_until_cut(port))).collect();
+                writers.iter_mut().map(|writer| scope.spawn(|| writer.write(port, MANNER, || false))).collect();
             std::thread::sleep(life);
             let killed = server.kill();
             let reports: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a writer panicked")).collect();
@@ -167,109 +148,11 @@ impl Campaign {
         summary.rounds += 1;
         killed?;
         for report in reports {
-            for (stamp, write, fate) in report? {
-                *match fate {
-                    Fate::Acknowledged(_) => &mut summary.acknowledged,
-                    Fate::InDoubt => &mut summary.in_doubt,
-                    Fate::Refused => &mut summary.refused,
-                } += 1;
-                ledger.enter(stamp, &write, fate);
-            }
+            let tally = enter(ledger, &report?);
+            summary.writes.acknowledged += tally.acknowledged;
+            summary.writes.in_doubt += tally.in_doubt;
+            summary.writes.refused += tally.refused;
         }
         Ok(())
     }
-}
-
-/// What a writer sent in one round, and what became of it.
-type Report = Vec<(Stamp, Write, Fate)>;
-
-/// One client, which connects anew each round and never uses a serial number twice.
-struct Writer {
-    id: u32,
-    serial: u64,
-    dice: Random,
-}
-
-impl Writer {
-    fn new(id: u32, seed: u64) -> Writer {
-        Writer { id, serial: 0, dice: Random::from_seed(seed) }
-    }
-
-    /// Pipelines of random writes until the connection ends.
-    fn write_until_cut(&mut self, port: u16) -> Result<Report, String> {
-        let mut report = Report::new();
-        // A server that is killed before everybody is connected is nothing special.
-        let Ok(mut client) = Client::connect(port) else { return Ok(report) };
-        loop {
-            let answered = report.len();
-            for _ in 0..=self.dice.next_u64() % PIPELINE_MAX {
-                let (stamp, write) = self.next_write();
-                client.queue(&write.command(stamp));
-                report.push((stamp, write, Fate::InDoubt));
-            }
-            if client.flush().is_err() {
-                return Ok(report);
-            }
-            for (stamp, write, fate) in &mut report[answered..] {
-                match client.read() {
-                    Ok(reply) => {
-                        *fate = judge(write, &reply).ok_or(format!("{write:?} of {stamp} was answered {reply}"))?
-                    }
-                    Err(error) if was_cut(&error) => return Ok(report),
-                    Err(error) => return Err(format!("{write:?} of {stamp} was not answered: {error}")),
-                }
-            }
-        }
-    }
-
-    fn next_write(&mut self) -> (Stamp, Write) {
-        self.serial += 1;
-        let stamp = Stamp { writer: self.id, serial: self.serial };
-        let write = match self.dice.next_u64() % 5 {
-            0 => Write::Increment(format!("counter:shared:{}", self.dice.next_u64() % SHARED_COUNTERS)),
-            1 => Write::Increment(format!("counter:w{:03}", self.id)),
-            2 => Write::Token,
-            3 => Write::Group,
-            _ => Write::Entry(self.serial / WRITES_PER_LOG),
-        };
-        (stamp, write)
-    }
-}
-
-/// What a reply says about a write; `None`: it must not be answered so.
-fn judge(write: &Write, reply: &Value) -> Option<Fate> {
-    match (write, reply) {
-        (Write::Increment(_) | Write::Entry(_), Value::Integer(value)) => Some(Fate::Acknowledged(Some(*value))),
-        (Write::Token | Write::Group, Value::Simple(text)) if text == "OK" => Some(Fate::Acknowledged(None)),
-        (_, Value::Error(text)) if text.starts_with(b"INDOUBT ") => Some(Fate::InDoubt),
-        (_, Value::Error(text)) if text.starts_with(b"TRYAGAIN ") => Some(Fate::Refused),
-        _ => None,
-    }
-}
-
-/// Whether the connection ended, rather than a reply being garbled or missing.
-fn was_cut(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof)
-}
-
-/// What the server holds of the keys that the ledger knows, and its reply to DBSIZE.
-fn read_all(port: u16, ledger: &Ledger) -> io::Result<(Data, Value)> {
-    let mut client = Client::connect(port)?;
-    let keys: Vec<String> = ledger.keys().collect();
-    let mut found = Data::new();
-    for keys in keys.chunks(500) {
-        let mut command = vec!["MGET".to_string()];
-        command.extend_from_slice(keys);
-        let reply = client.call(&command)?;
-        let Value::Array(values) = reply else { return Err(io::Error::other(format!("MGET was answered {reply}"))) };
-        for (key, value) in keys.iter().zip(values) {
-            match value {
-                Value::Bulk(value) => drop(found.insert(key.clone(), value)),
-                Value::Null => {}
-                other => return Err(io::Error::other(format!("{key} was read as {other}"))),
-            }
-        }
-    }
-    Ok((found, client.call(&["DBSIZE"])?))
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use bulkhead::resp::Value;
 use bytes::Bytes;
 
 /// Which write: the writer, and its number among that writer's writes.
@@ -47,21 +48,65 @@ pub enum Write {
     Group,
     /// APPEND of the stamp to the log of this number.
     Entry(u64),
+    /// MULTI … EXEC: the stamp into the list, the hash and the set of this number, and one more on its counter.
+    Transaction(u64),
 }
 
 impl Write {
-    /// The command, as it is sent.
-    pub fn command(&self, stamp: Stamp) -> Vec<String> {
-        let words = |words: [&str; 3]| words.map(String::from).to_vec();
+    /// The commands, as they are sent. The last one's reply is the write's.
+    pub fn commands(&self, stamp: Stamp) -> Vec<Vec<String>> {
+        let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<String>>();
         let text = stamp.to_string();
         match self {
-            Write::Increment(counter) => vec!["INCR".into(), counter.clone()],
-            Write::Token => words(["SET", &token_key(stamp), &text]),
-            Write::Entry(log) => words(["APPEND", &log_key(*log), &text]),
+            Write::Increment(counter) => vec![words(&["INCR", counter])],
+            Write::Token => vec![words(&["SET", &token_key(stamp), &text])],
+            Write::Entry(log) => vec![words(&["APPEND", &log_key(*log), &text])],
             Write::Group => {
                 let pairs = group_keys(stamp.writer).flat_map(|key| [key, text.clone()]);
-                std::iter::once("MSET".into()).chain(pairs).collect()
+                vec![std::iter::once("MSET".into()).chain(pairs).collect()]
             }
+            Write::Transaction(number) => {
+                let [list, hash, set, counter] = transaction_keys(*number);
+                vec![
+                    words(&["MULTI"]),
+                    words(&["RPUSH", &list, &text]),
+                    words(&["HSET", &hash, &text, &stamp.serial.to_string()]),
+                    words(&["SADD", &set, &text]),
+                    words(&["INCR", &counter]),
+                    words(&["EXEC"]),
+                ]
+            }
+        }
+    }
+
+    /// What the replies to [`Write::commands`] say; `None`: they must not be so. `refusals`: the codes of errors that
+    /// mean that it was certainly not executed.
+    pub fn judge(&self, replies: &[Value], refusals: &[&str]) -> Option<Fate> {
+        let (last, before) = replies.split_last()?;
+        if let Value::Error(text) = last {
+            let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+            return match code {
+                b"INDOUBT" => Some(Fate::InDoubt),
+                code if refusals.iter().any(|refusal| refusal.as_bytes() == code) => Some(Fate::Refused),
+                _ => None,
+            };
+        }
+        if before.iter().any(|reply| !matches!(reply, Value::Simple(_))) {
+            return None;
+        }
+        match (self, last) {
+            (Write::Increment(_) | Write::Entry(_), Value::Integer(value)) => Some(Fate::Acknowledged(Some(*value))),
+            (Write::Token | Write::Group, Value::Simple(text)) if text == "OK" => Some(Fate::Acknowledged(None)),
+            (Write::Transaction(_), Value::Array(replies)) => match replies[..] {
+                // The stamp is new to the list, the hash and the set; and all of them have as many.
+                [Value::Integer(length), Value::Integer(1), Value::Integer(1), Value::Integer(count)]
+                    if length == count =>
+                {
+                    Some(Fate::Acknowledged(Some(length * STAMP_LEN as i64)))
+                }
+                _ => None,
+            },
+            _ => None,
         }
     }
 }
@@ -69,7 +114,7 @@ impl Write {
 /// What is known of a write that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It was answered, with this number where the command answers with one.
+    /// It was answered, with this number where there is one: the counter's value, or the length of the log in bytes.
     Acknowledged(Option<i64>),
     /// It may have been executed: no answer came, or one that says so.
     InDoubt,
@@ -77,7 +122,8 @@ pub enum Fate {
     Refused,
 }
 
-/// What a server holds: its keys and their values.
+/// What a server holds: its keys and their values. A list, a hash and a set are the stamps in them as one text, those of
+/// the latter two in order.
 pub type Data = BTreeMap<String, Bytes>;
 
 #[derive(Default)]
@@ -86,6 +132,7 @@ pub struct Ledger {
     tokens: BTreeMap<Stamp, Token>,
     groups: BTreeMap<u32, Group>,
     logs: BTreeMap<u64, Log>,
+    transactions: BTreeMap<u64, Log>,
     refused: BTreeSet<Stamp>,
 }
 
@@ -136,11 +183,8 @@ impl Ledger {
             (Write::Group, Fate::Acknowledged(_)) => {
                 self.groups.insert(stamp.writer, Group { settled: Some(stamp), in_doubt: Vec::new() });
             }
-            (Write::Entry(log), Fate::InDoubt) => self.logs.entry(*log).or_default().in_doubt.push(stamp),
-            (Write::Entry(log), Fate::Acknowledged(reply)) => {
-                let log = self.logs.entry(*log).or_default();
-                log.acknowledged.push((stamp, reply.unwrap_or_default()));
-            }
+            (Write::Entry(log), fate) => self.logs.entry(*log).or_default().enter(stamp, fate),
+            (Write::Transaction(number), fate) => self.transactions.entry(*number).or_default().enter(stamp, fate),
         }
     }
 
@@ -149,7 +193,8 @@ impl Ledger {
         let counters = self.counters.keys().cloned();
         let tokens = self.tokens.keys().chain(&self.refused).map(|stamp| token_key(*stamp));
         let groups = self.groups.keys().flat_map(|writer| group_keys(*writer));
-        counters.chain(tokens).chain(groups).chain(self.logs.keys().map(|log| log_key(*log)))
+        let transactions = self.transactions.keys().flat_map(|number| transaction_keys(*number));
+        counters.chain(tokens).chain(groups).chain(self.logs.keys().map(|log| log_key(*log))).chain(transactions)
     }
 
     /// Compares what was found with what can be true; each contradiction as a sentence. What was found is the truth from
@@ -169,6 +214,24 @@ impl Ledger {
         for (number, log) in &mut self.logs {
             let key = log_key(*number);
             came_true += log.audit(&key, found.get(&key), &mut wrong);
+        }
+        for (number, list) in &mut self.transactions {
+            let [key, hash, set, counter] = transaction_keys(*number);
+            came_true += list.audit(&key, found.get(&key), &mut wrong);
+            let mut stamps: Vec<&[u8]> = list.settled.chunks(STAMP_LEN).collect();
+            stamps.sort_unstable();
+            for other in [hash, set] {
+                if found.get(&other).cloned().unwrap_or_default() != stamps.concat() {
+                    wrong.push(format!("a transaction took effect in part: {key} and {other} differ"));
+                }
+            }
+            let count = found.get(&counter).map_or("0".into(), |count| String::from_utf8_lossy(count));
+            if count != stamps.len().to_string() {
+                wrong.push(format!(
+                    "a transaction took effect in part: {counter} is {count}, {key} has {}",
+                    stamps.len()
+                ));
+            }
         }
         for stamp in self.refused.iter().filter(|stamp| found.contains_key(&token_key(**stamp))) {
             wrong.push(format!("{stamp} was refused as certainly not executed, and is there"));
@@ -240,6 +303,15 @@ impl Group {
 }
 
 impl Log {
+    fn enter(&mut self, stamp: Stamp, fate: Fate) {
+        match fate {
+            Fate::Acknowledged(reply) => self.acknowledged.push((stamp, reply.unwrap_or_default())),
+            Fate::InDoubt => self.in_doubt.push(stamp),
+            // Whoever finds it is told that it must not be there.
+            Fate::Refused => {}
+        }
+    }
+
     fn audit(&mut self, key: &str, found: Option<&Bytes>, wrong: &mut Vec<String>) -> usize {
         let found = found.cloned().unwrap_or_default();
         let Log { settled, acknowledged, in_doubt } = std::mem::take(self);
@@ -282,6 +354,11 @@ fn log_key(log: u64) -> String {
     format!("log:{log}")
 }
 
+/// A list, a hash, a set and a counter. Their first letters tell [`read_all`](crate::audit::read_all) what they are.
+fn transaction_keys(number: u64) -> [String; 4] {
+    ["list", "hash", "set", "count"].map(|kind| format!("{kind}:{number}"))
+}
+
 fn group_keys(writer: u32) -> impl Iterator<Item = String> {
     (0..GROUP_KEYS).map(move |index| format!("group:w{writer:03}:{index}"))
 }
@@ -315,11 +392,22 @@ mod tests {
         ledger.enter(stamp(11), &Write::Token, Fate::InDoubt);
         ledger.enter(stamp(12), &Write::Group, Fate::InDoubt);
         ledger.enter(stamp(13), &Write::Entry(0), Fate::InDoubt);
+        ledger.enter(stamp(14), &Write::Transaction(0), length(1));
+        ledger.enter(stamp(15), &Write::Transaction(0), length(2));
+        ledger.enter(stamp(16), &Write::Transaction(0), Fate::InDoubt);
         let mut data = Data::from([(SHARED.into(), "2".into())]);
         data.extend([3, 4].map(|serial| (token_key(stamp(serial)), stamp(serial).to_string().into())));
         data.extend(group_keys(1).map(|key| (key, stamp(6).to_string().into())));
         data.insert(log_key(0), format!("{}{}", stamp(7), stamp(8)).into());
+        put_transactions(&mut data, [14, 15]);
         (ledger, data)
+    }
+
+    fn put_transactions<const N: usize>(data: &mut Data, serials: [u64; N]) {
+        let [list, hash, set, counter] = transaction_keys(0);
+        let stamps = serials.map(|serial| stamp(serial).to_string()).concat();
+        data.extend([list, hash, set].map(|key| (key, stamps.clone().into())));
+        data.insert(counter, N.to_string().into());
     }
 
     /// What took effect of the writes in doubt.
@@ -328,6 +416,7 @@ mod tests {
         data.insert(token_key(stamp(11)), stamp(11).to_string().into());
         data.extend(group_keys(1).map(|key| (key, stamp(12).to_string().into())));
         data.insert(log_key(0), format!("{}{}{}", stamp(7), stamp(8), stamp(13)).into());
+        put_transactions(data, [14, 15, 16]);
     }
 
     #[test]
@@ -336,7 +425,7 @@ mod tests {
         assert_eq!(ledger.audit(&data), (vec![], 0));
         let (mut ledger, mut data) = scene();
         execute_doubts(&mut data);
-        assert_eq!(ledger.audit(&data), (vec![], 2));
+        assert_eq!(ledger.audit(&data), (vec![], 3));
         // The same data once more: nothing is in doubt any longer.
         assert_eq!(ledger.audit(&data), (vec![], 0));
     }
@@ -347,13 +436,13 @@ mod tests {
         assert_eq!(ledger.audit(&data), (vec![], 0));
         execute_doubts(&mut data);
         let (wrong, _) = ledger.audit(&data);
-        assert_eq!(wrong.len(), 4, "{wrong:?}");
+        assert_eq!(wrong.len(), 5, "{wrong:?}");
     }
 
     #[test]
     fn every_planted_loss_is_found() {
         type Plant = fn(&mut Data);
-        let plants: [(&str, Plant); 15] = [
+        let plants: [(&str, Plant); 21] = [
             ("is 1: was 0, 2 acknowledged", |data| drop(data.insert(SHARED.into(), "1".into()))),
             ("is 4: was 0, 2 acknowledged", |data| drop(data.insert(SHARED.into(), "4".into()))),
             ("is 0: was 0, 2 acknowledged", |data| drop(data.remove(SHARED))),
@@ -375,6 +464,12 @@ mod tests {
             ("no entries", |data| {
                 drop(data.insert(log_key(0), format!("{}{}w001", stamp(7), stamp(8)).into()));
             }),
+            ("count:0 is 1, list:0 has 2", |data| drop(data.insert("count:0".into(), "1".into()))),
+            ("list:0 and hash:0 differ", |data| drop(data.remove("hash:0"))),
+            ("list:0 and set:0 differ", |data| drop(data.insert("set:0".into(), stamp(14).to_string().into()))),
+            ("list:0: w001-00000015; was acknowledged", |data| put_transactions(data, [14])),
+            ("list:0: w001-00000014; was acknowledged", |data| put_transactions(data, [15])),
+            ("list:0: number 15 of w001 is there twice", |data| put_transactions(data, [14, 15, 15])),
         ];
         for (expected, plant) in plants {
             let (mut ledger, mut data) = scene();
@@ -382,6 +477,26 @@ mod tests {
             let (wrong, _) = ledger.audit(&data);
             assert!(wrong.iter().any(|sentence| sentence.contains(expected)), "{expected:?} not in {wrong:?}");
         }
+    }
+
+    #[test]
+    fn replies_say_what_became_of_a_write() {
+        let error = |text: &'static str| Value::Error(text.into());
+        let judge = |write: &Write, replies: &[Value]| write.judge(replies, &["TRYAGAIN", "NOSPACE"]);
+        assert_eq!(judge(&Write::Token, &[Value::Simple("OK".into())]), Some(Fate::Acknowledged(None)));
+        assert_eq!(judge(&Write::Token, &[error("NOSPACE the disk is full")]), Some(Fate::Refused));
+        assert_eq!(judge(&Write::Token, &[error("INDOUBT storage")]), Some(Fate::InDoubt));
+        assert_eq!(judge(&Write::Token, &[error("IOERR storage")]), None);
+        assert_eq!(judge(&Write::Token, &[Value::Integer(1)]), None);
+        let transaction = |before: Value, lengths: [i64; 4]| {
+            let last = Value::Array(lengths.map(Value::Integer).to_vec());
+            judge(&Write::Transaction(0), &[Value::Simple("OK".into()), before, last])
+        };
+        let queued = || Value::Simple("QUEUED".into());
+        assert_eq!(transaction(queued(), [3, 1, 1, 3]), Some(Fate::Acknowledged(Some(3 * STAMP_LEN as i64))));
+        assert_eq!(transaction(queued(), [3, 1, 1, 4]), None);
+        assert_eq!(transaction(queued(), [3, 0, 1, 3]), None);
+        assert_eq!(transaction(error("ERR no"), [3, 1, 1, 3]), None);
     }
 
     #[test]

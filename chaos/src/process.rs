@@ -2,11 +2,12 @@
 //!
 //! It must never leave a process behind, nor a failure without the server's own words.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use bulkhead::resp::Value;
@@ -19,6 +20,8 @@ pub struct Recipe {
     pub program: PathBuf,
     pub dir: PathBuf,
     pub flags: Vec<String>,
+    /// Added to this process' own.
+    pub environment: Vec<(String, OsString)>,
 }
 
 /// A running server. It does not outlive this value.
@@ -66,6 +69,7 @@ impl Recipe {
             .args(["--port", &port.to_string(), "--dir"])
             .arg(&self.dir)
             .args(&self.flags)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(open()?)
             .stderr(open()?)
@@ -99,6 +103,18 @@ impl Server {
         Ok(pong.to_string() == "PONG" && matches!(info, Value::Bulk(text) if contains(&text, this.as_bytes())))
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident_bytes(&self) -> io::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let kilobytes =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+        kilobytes.map(|kilobytes: u64| kilobytes * 1024).ok_or_else(|| io::Error::other("no VmRSS"))
+    }
+
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
@@ -111,7 +127,24 @@ impl Server {
         self.child.kill().and_then(|()| self.child.wait()).map(drop).map_err(|error| format!("kill -9: {error}"))
     }
 
-    fn last_words(&self) -> String {
+    /// SIGTERM, as an operator stops it; how it ended.
+    pub fn stop(mut self) -> Result<ExitStatus, String> {
+        let sent = Command::new("kill").args(["-s", "TERM", &self.pid().to_string()]).status();
+        if !sent.is_ok_and(|status| status.success()) {
+            return Err("kill -s TERM failed".into());
+        }
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Err(format!("it did not end within {PATIENCE:?} after SIGTERM:\n{}", self.last_words()))
+    }
+
+    /// What it wrote last.
+    pub fn last_words(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(log.get(self.log_start as usize..).unwrap_or_default()).into_owned();
         let lines: Vec<&str> = log.lines().collect();

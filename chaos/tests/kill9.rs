@@ -23,7 +23,10 @@ fn assert_nothing_acknowledged_is_lost(appendfsync: &str) {
     match campaign(program, appendfsync, SMALL_MEMTABLES).run(home.path(), |line| println!("{line}")) {
         Ok(summary) => {
             println!("appendfsync {appendfsync}: {summary}");
-            assert!(summary.acknowledged > 0 && summary.in_doubt > 0, "it was not killed under load: {summary}");
+            assert!(
+                summary.writes.acknowledged > 0 && summary.writes.in_doubt > 0,
+                "it was not killed under load: {summary}"
+            );
         }
         Err(evidence) => panic!("{evidence}\nkept: {}", home.keep().display()),
     }
