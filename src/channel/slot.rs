@@ -286,9 +286,24 @@ mod tests {
         let cases: [(Option<Step>, Outcome<u8>); 5] = [
             (None, Outcome::NotExecuted),
             (Some(|_| {}), Outcome::NotExecuted),
-            (Some(|record| drop(record.commit(|| Err("refused"), |_| true))), Outcome::NotExecuted),
-            (Some(|record| drop(record.commit(|| Err("sync failed"), |_| false))), Outcome::InDoubt),
-            (Some(|record| drop(record.commit(|| Ok::<(), &str>(()), |_| true))), Outcome::Done(7)),
+            (
+                Some(|record| {
+                    let _ = record.commit(|| Err("refused"), |_| true);
+                }),
+                Outcome::NotExecuted,
+            ),
+            (
+                Some(|record| {
+                    let _ = record.commit(|| Err("sync failed"), |_| false);
+                }),
+                Outcome::InDoubt,
+            ),
+            (
+                Some(|record| {
+                    let _ = record.commit(|| Ok::<(), &str>(()), |_| true);
+                }),
+                Outcome::Done(7),
+            ),
         ];
         for (step, expected) in cases {
             let (responder, mut receiver) = slot::<u8>();
