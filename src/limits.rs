@@ -105,7 +105,7 @@ pub const COLLECTION_INLINE_BYTES_MAX: usize = 1024;
 pub const COLLECTION_INLINE_ELEMENTS_MAX: usize = 64;
 /// Elements of a collection that is copied at once, before they are written.
 pub const COPY_ENTRIES: usize = 256;
-/// Elements whose walk a reader of short reads does not begin.
+/// Elements of a collection that a reader of short reads does not go through, or look for, in one command.
 pub const SHORT_WALK_ELEMENTS: u64 = 1000;
 /// Elements that one command draws with repetitions, however small the collection. Redis goes on until its memory ends.
 pub const DRAWS_MAX: u64 = 1 << 24;

@@ -175,6 +175,10 @@ impl Operation for RandomElements {
         }
         Ok(())
     }
+
+    fn is_long(&self) -> bool {
+        self.count.is_some_and(|count| count < 0 && count.unsigned_abs() > limits::SHORT_WALK_ELEMENTS)
+    }
 }
 
 /// A number of elements that may not be negative.

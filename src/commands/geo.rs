@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::parse::Args;
 use super::{Argument, BeginSearch, Command, CommandError, FindKeys, Flag, Group, KeySpec, Operation, Run};
 use crate::keyspace::{Keyspace, Type};
+use crate::limits;
 use crate::number::{self, LongDouble};
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::elements::Elements;
@@ -270,6 +271,10 @@ impl Operation for Places {
             (self.answer)(score.map(Place::of_score), reply);
         }
         Ok(())
+    }
+
+    fn is_long(&self) -> bool {
+        self.members.len() as u64 > limits::SHORT_WALK_ELEMENTS
     }
 }
 

@@ -247,7 +247,7 @@ impl Elements {
                 self.check_walk(keyspace, *len)?;
                 let (lower, upper) = object.entries();
                 let cursor = keyspace.txn().scan(ColumnFamily::Data, lower, Some(upper), Direction::Forward)?;
-                Ok(ByHash::External(cursor))
+                Ok(ByHash::External(Box::new(cursor)))
             }
         }
     }
@@ -378,7 +378,7 @@ impl Elements {
 /// See [`Elements::by_hash`].
 pub(super) enum ByHash<'k> {
     Inline(std::vec::IntoIter<(u32, &'k Element)>),
-    External(TxnCursor<'k>),
+    External(Box<TxnCursor<'k>>),
 }
 
 impl ByHash<'_> {

@@ -5,13 +5,14 @@
 
 use std::cmp::Ordering;
 use std::f64::consts::PI;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
 use super::elements::{Elements, Result};
 use super::partial_sort::partial_sort;
 use super::sorted_set::{Range, ScoreRange, Window};
-use crate::keyspace::{CommandError, Keyspace};
+use crate::keyspace::Keyspace;
 
 /// Redis' limits of Web Mercator.
 const LATITUDE: Extent = Extent { min: -85.05112878, max: 85.05112878 };
@@ -273,21 +274,14 @@ impl Search {
         limit: u64,
         found: &mut Vec<Found>,
     ) -> Result<()> {
-        /// Ends a walk that has found enough.
-        const ENOUGH: CommandError = CommandError::Internal;
-        let mut enough = false;
-        let walked = Range::Score(cell.scores()).walk(keyspace, zset, false, Window::ALL, &mut |member, score| {
+        Range::Score(cell.scores()).walk(keyspace, zset, false, Window::ALL, &mut |member, score| {
             let place = Place::of_score(score);
             if let Some(distance) = self.distance_within(&place) {
                 found.push(Found { member: Bytes::copy_from_slice(member), place, score, distance });
             }
-            if limit > 0 && found.len() as u64 >= limit {
-                enough = true;
-                return Err(ENOUGH);
-            }
-            Ok(())
-        });
-        if enough { Ok(()) } else { walked }
+            let enough = limit > 0 && found.len() as u64 >= limit;
+            Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })
     }
 
     /// How far away a place is, if it is within the shape.

@@ -17,6 +17,9 @@ use crate::limits;
 /// A member and its score.
 pub type Scored = (Bytes, f64);
 
+/// What a walk calls on each member and its score.
+pub type Visit<'v> = &'v mut dyn FnMut(&[u8], f64) -> Result<ControlFlow<()>>;
+
 // ---- Single members ------------------------------------------------------------------------------------------------
 
 /// The score of `member`.
@@ -260,15 +263,15 @@ pub fn positions(len: u64, start: i64, stop: i64) -> (u64, u64) {
 }
 
 impl Range {
-    /// Visits the members of the range in order, or (`reverse`) from the highest on, where a position counts from
-    /// there.
+    /// Visits the members of the range, until `visit` breaks: in order, or (`reverse`) from the highest on, where a
+    /// position counts from there.
     pub fn walk(
         &self,
         keyspace: &Keyspace<'_>,
         zset: &Elements,
         reverse: bool,
         window: Window,
-        visit: &mut dyn FnMut(&[u8], f64) -> Result<()>,
+        visit: Visit<'_>,
     ) -> Result<()> {
         match self {
             Range::Rank { start, stop } => walk_positions(keyspace, zset, *start, *stop, reverse, visit),
@@ -282,7 +285,7 @@ impl Range {
         let mut count = 0;
         self.walk(keyspace, zset, false, Window::ALL, &mut |_, _| {
             count += 1;
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(count)
     }
@@ -298,7 +301,7 @@ impl Range {
         let mut found = Vec::new();
         self.walk(keyspace, zset, reverse, window, &mut |member, score| {
             found.push((Bytes::copy_from_slice(member), score));
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(found)
     }
@@ -332,11 +335,11 @@ fn remove_all(keyspace: &mut Keyspace<'_>, zset: &mut Editor, members: &[Scored]
 struct Windowed<'v> {
     skip: Option<u64>,
     left: u64,
-    visit: &'v mut dyn FnMut(&[u8], f64) -> Result<()>,
+    visit: Visit<'v>,
 }
 
 impl<'v> Windowed<'v> {
-    fn new(window: Window, visit: &'v mut dyn FnMut(&[u8], f64) -> Result<()>) -> Windowed<'v> {
+    fn new(window: Window, visit: Visit<'v>) -> Windowed<'v> {
         let left = u64::try_from(window.count).unwrap_or(u64::MAX);
         Windowed { skip: u64::try_from(window.offset).ok(), left, visit }
     }
@@ -352,7 +355,9 @@ impl<'v> Windowed<'v> {
             Some(_) if self.left == 0 => return Ok(ControlFlow::Break(())),
             Some(_) => {
                 self.left -= 1;
-                (self.visit)(member, score)?;
+                if (self.visit)(member, score)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
         }
         Ok(if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -363,7 +368,7 @@ impl<'v> Windowed<'v> {
 enum Ordered<'k> {
     Forward(std::slice::Iter<'k, Element>),
     Backward(std::iter::Rev<std::slice::Iter<'k, Element>>),
-    External { cursor: TxnCursor<'k>, keyspace: &'k Keyspace<'k>, steps: u64 },
+    External { cursor: Box<TxnCursor<'k>>, keyspace: &'k Keyspace<'k>, steps: u64 },
 }
 
 impl<'k> Ordered<'k> {
@@ -383,7 +388,7 @@ impl<'k> Ordered<'k> {
                 let direction = if reverse { Direction::Backward } else { Direction::Forward };
                 let (lower, upper) = (lower.unwrap_or(first), upper.unwrap_or(end));
                 let cursor = keyspace.txn().scan(ColumnFamily::Score, lower, Some(upper), direction)?;
-                Ordered::External { cursor, keyspace, steps: 0 }
+                Ordered::External { cursor: Box::new(cursor), keyspace, steps: 0 }
             }
             (None, None) => Ordered::Forward([].iter()),
         })
@@ -413,7 +418,7 @@ fn walk_positions(
     start: i64,
     stop: i64,
     reverse: bool,
-    visit: &mut dyn FnMut(&[u8], f64) -> Result<()>,
+    visit: Visit<'_>,
 ) -> Result<()> {
     let (skip, count) = positions(zset.len(), start, stop);
     let behind = zset.len() - skip - count;
@@ -429,12 +434,18 @@ fn walk_positions(
     let mut found = Vec::new();
     for _ in 0..count {
         let Some((member, score)) = ordered.next()? else { break };
-        match from_behind {
-            true => found.push((Bytes::copy_from_slice(member), score)),
-            false => visit(member, score)?,
+        if from_behind {
+            found.push((Bytes::copy_from_slice(member), score));
+        } else if visit(member, score)?.is_break() {
+            break;
         }
     }
-    found.iter().rev().try_for_each(|(member, score)| visit(member, *score))
+    for (member, score) in found.iter().rev() {
+        if visit(member, *score)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn walk_scores(
@@ -698,8 +709,6 @@ pub fn count_intersection(keyspace: &Keyspace<'_>, sources: Vec<Source>, limit: 
     })?;
     Ok(count)
 }
-
-type Visit<'v> = &'v mut dyn FnMut(&[u8], f64) -> Result<ControlFlow<()>>;
 
 /// Goes through all sets side by side, in the order of their members' hashes.
 fn union(keyspace: &Keyspace<'_>, sources: &[Source], aggregate: Aggregate, visit: Visit<'_>) -> Result<()> {

@@ -376,9 +376,9 @@ pub const ALLOWED: &[Allowed] = &[
         alike: |pair, call| pair.pops_alike(call),
     },
     Allowed {
-        commands: &["object|encoding"],
-        reason: "SORT changes the encoding of a sorted set in Redis",
-        alike: |pair, call| pair.encodings_alike(call),
+        commands: &["zrange", "zrangestore", "zrangebylex", "zrevrangebylex", "zremrangebylex", "zlexcount"],
+        reason: "a range by member of members with different scores means nothing",
+        alike: |pair, call| pair.ranges_by_member_alike(call),
     },
     Allowed {
         commands: &["command|list"],

@@ -6,6 +6,7 @@ use super::{BASE, Result};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
 use crate::keyspace::{Keyspace, Type};
+use crate::limits;
 use crate::number::LongDouble;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::elements::Elements;
@@ -276,6 +277,10 @@ impl Operation for GetMany {
             get(value, reply);
         }
         Ok(())
+    }
+
+    fn is_long(&self) -> bool {
+        self.fields.len() as u64 > limits::SHORT_WALK_ELEMENTS
     }
 }
 

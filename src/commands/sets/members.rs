@@ -7,6 +7,7 @@ use crate::commands::collections::{ElementScan, RandomElements, parse_positive};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, ArgumentKind, Command, Flag, KeySpec, Operation, Run};
 use crate::keyspace::{Keyspace, Type};
+use crate::limits;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::elements::Elements;
 use crate::types::set;
@@ -221,6 +222,10 @@ impl Operation for IsMember {
             reply.integer(i64::from(is_member));
         }
         Ok(())
+    }
+
+    fn is_long(&self) -> bool {
+        self.members.len() as u64 > limits::SHORT_WALK_ELEMENTS
     }
 }
 

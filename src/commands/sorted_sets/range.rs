@@ -1,5 +1,7 @@
 //! Ranges of sorted sets: by position, by score, by member; read, counted, stored.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 
 use super::{BASE, Result, reply_scored};
@@ -341,7 +343,7 @@ impl Operation for RangeQuery {
             self.range.walk(keyspace, &zset, self.reverse, self.window, &mut |member, score| {
                 reply_scored(reply, member, self.with_scores.then_some(score));
                 len += 1;
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             })?;
         }
         let flat = if self.with_scores && reply.protocol() == Protocol::Resp2 { 2 } else { 1 };

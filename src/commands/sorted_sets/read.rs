@@ -7,6 +7,7 @@ use crate::commands::collections::{ElementScan, RandomElements};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, ArgumentKind, Command, Flag, KeySpec, Operation, Run};
 use crate::keyspace::{Keyspace, Type};
+use crate::limits;
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::elements::Elements;
@@ -116,6 +117,10 @@ impl Operation for Scores {
             }
         }
         Ok(())
+    }
+
+    fn is_long(&self) -> bool {
+        self.members.len() as u64 > limits::SHORT_WALK_ELEMENTS
     }
 }
 
