@@ -190,6 +190,7 @@ fn every_directive_of_redis_is_known_with_its_default_and_its_mutability() {
         "batch-size",
         "batch-max-bytes",
         "batch-timeout",
+        "record-cache-size",
         "log-format",
         "health-port",
         "health-stall-threshold",
