@@ -6,6 +6,8 @@ fails if the page shows nothing, logs an error, overflows a phone's width, or do
 
     scripts/status-page.py target/debug/bulkhead-server [directory for pictures]
 
+A server built with failpoints is stalled for some seconds too, and the page has to show it.
+
 Needs chromium and nothing but Python's standard library.
 """
 
@@ -129,6 +131,13 @@ def load(port, stop):
             time.sleep(0.002)
 
 
+def stall(port):
+    """Stalls the writer for eight seconds, if the server can be made to. Returns whether it could."""
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"DEBUG FAILPOINT writer.before-commit 1*return(stall:8000)\r\n")
+        return client.recv(1000).startswith(b"+OK")
+
+
 def check(condition, what):
     if not condition:
         raise SystemExit(f"FAILED: {what}")
@@ -144,7 +153,7 @@ def main():
     port, http, devtools = free_port(), free_port(), free_port()
     directory = tempfile.mkdtemp()
     flags = ["--port", str(port), "--health-port", str(http), "--bind", "127.0.0.1", "--dir", directory]
-    server = subprocess.Popen([binary, *flags, "--slowlog-log-slower-than", "2000"], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen([binary, *flags, "--slowlog-log-slower-than", "2000", "--health-stall-threshold", "3000"], stdout=subprocess.DEVNULL)
     chrome = None
     stop = threading.Event()
     try:
@@ -193,6 +202,15 @@ def main():
             check(overflow <= 0, f"{name}: nothing is wider than the screen")
             if pictures:
                 page.picture(os.path.join(pictures, name + ".png"))
+        page.look(1280, 1500, "light")
+        if stall(port):
+            status = "document.getElementById('status').textContent"
+            eventually("the page shows the stall", lambda: page.evaluate(status) == "failing")
+            check(page.evaluate("document.getElementById('phase').textContent").startswith("not ready"), "a stall shows")
+            if pictures:
+                page.picture(os.path.join(pictures, "status-stall.png"))
+            eventually("the page shows its end", lambda: page.evaluate(status) == "ok")
+            check(page.evaluate("document.querySelectorAll('#changes tbody tr').length") >= 2, "the history keeps it")
         stop.set()
         server.terminate()
         server.wait(30)
