@@ -89,6 +89,11 @@ deny: ## Licences, sources and banned crates of all dependencies (installs cargo
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check bans licenses sources
 
+.PHONY: page
+page: build-deps ## The status page in headless Chromium, and its pictures in docs/ (needs chromium)
+	cargo build --no-default-features --features failpoints
+	scripts/status-page.py $(TARGET_DIR)/debug/bulkhead-server docs
+
 ## This machine
 
 .PHONY: deps

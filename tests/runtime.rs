@@ -22,6 +22,27 @@ fn threads_are_named_after_their_runtime_and_sized_by_configuration() {
     server.stop();
 }
 
+/// What the init system and whoever keeps the logs see.
+#[test]
+fn a_hangup_reads_the_configuration_again_and_the_log_can_be_json() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start_in(dir.path(), &["--pidfile", "server.pid", "--log-format", "json"]);
+    let pid = std::fs::read_to_string(dir.path().join("server.pid")).expect("the pidfile");
+    assert_eq!(pid.trim(), server.pid().to_string());
+    let mut client = server.client();
+    assert_eq!(client.ask("CONFIG SET timeout 9 loglevel debug"), "OK");
+    server.signal("HUP");
+    eventually("what was set by hand is gone", || client.ask("CONFIG GET timeout").ends_with("\"0\""));
+    let is_json =
+        |line: &str| line.starts_with("{\"time\":\"20") && line.ends_with('}') && line.contains("\"message\":\"");
+    eventually("the log tells of it", || server.log().contains("the configuration was read again"));
+    let log = server.log();
+    let plain: Vec<&str> = log.lines().filter(|line| !is_json(line)).collect();
+    assert!(plain.is_empty(), "{plain:?}");
+    server.stop();
+    assert!(!dir.path().join("server.pid").exists());
+}
+
 fn thread_names(pid: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
     // A thread that ended meanwhile has no name any more.

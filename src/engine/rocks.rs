@@ -17,9 +17,9 @@ use parking_lot::Mutex;
 use rocksdb::compaction_filter::{CompactionFilter, Decision};
 use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
-    DBRawIterator, DBRecoveryMode, DataBlockIndexType, Env, FlushOptions, InfoLogger, LogLevel, Options, ReadOptions,
-    SliceTransform, Snapshot, WriteBufferManager, properties,
+    BlockBasedIndexType, BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamilyDescriptor, CompactOptions,
+    DB, DBCompressionType, DBRawIterator, DBRecoveryMode, DataBlockIndexType, Env, FlushOptions, InfoLogger, LogLevel,
+    Options, ReadOptions, SliceTransform, Snapshot, WriteBufferManager, properties,
 };
 use std::ffi::CStr;
 use std::path::Path;
@@ -507,11 +507,14 @@ impl Engine for RocksEngine {
         self.db.flush_cf(self.family(cf)).map_err(classify)?;
         let errors = || self.integer(cf, properties::BACKGROUND_ERRORS);
         let before = errors();
-        self.db.compact_range_cf_opt(self.family(cf), lower, upper, &CompactOptions::default());
+        let mut options = CompactOptions::default();
+        // Files of the last level that no newer one overlaps are rewritten too, or what is retired would stay in them.
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.db.compact_range_cf_opt(self.family(cf), lower, upper, &options);
         self.check_open()?;
         match errors() == before {
             true => Ok(()),
-            false => Err(EngineError::Io("a background job failed during the compaction, see RocksDB's LOG".into())),
+            false => Err(EngineError::Io("a background job failed during the compaction, see the server's log".into())),
         }
     }
 

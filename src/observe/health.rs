@@ -103,6 +103,15 @@ impl Condition {
         }
     }
 
+    /// What there is to say while nothing is wrong.
+    fn when_well(self) -> &'static str {
+        match self {
+            Condition::Breaker => "requests are let through to storage",
+            Condition::WriteStall => "writes are not held up",
+            Condition::StorageMode => "reads and writes are served",
+        }
+    }
+
     pub fn side(self) -> Side {
         match self {
             Condition::Breaker => Side::Channel,
@@ -183,7 +192,10 @@ impl Health {
 
     /// What was last said.
     pub fn condition(&self, condition: Condition) -> Finding {
-        let (status, reason) = self.conditions[condition as usize].lock().clone();
+        let (status, mut reason) = self.conditions[condition as usize].lock().clone();
+        if reason.is_empty() {
+            reason = condition.when_well().into();
+        }
         Finding { check: condition.name(), side: condition.side(), status, reason }
     }
 

@@ -109,6 +109,8 @@ pub struct StorageMetrics {
     pub stalled_us: Counter,
     /// Requests answered by readers.
     pub requests_read: Counter,
+    /// Commands that the cache of records answered on the network runtime.
+    pub reads_from_records: Counter,
     /// Reads that had to be repeated on a reader that may wait for the disk.
     pub reads_from_disk: Counter,
     /// Time that the writer, and all readers together, spent working, in nanoseconds.

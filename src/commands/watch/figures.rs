@@ -256,6 +256,8 @@ pub static ROWS: &[Row<Figures>] = &[
         |f| Time(f.server.stats.storage.writer_busy_for(f.server.env.clock.now()))).info(STORAGE, "writer_busy_for_ms"),
     counter("bulkhead_requests_read_total", "Requests that readers took.",
         |f| Number(f.server.stats.storage.requests_read.get())).info(STORAGE, "requests_read"),
+    counter("bulkhead_reads_from_record_cache_total", "Commands that the cache of records answered at once.",
+        |f| Number(f.server.stats.storage.reads_from_records.get())).info(STORAGE, "reads_from_record_cache"),
     counter("bulkhead_reads_from_disk_total", "Reads that memory could not answer, or that take long.",
         |f| Number(f.server.stats.storage.reads_from_disk.get())).info(STORAGE, "reads_from_disk"),
     counter("bulkhead_busy_seconds_total", "Time that the writer, and all readers together, spent working.",
@@ -380,6 +382,28 @@ mod tests {
         let fields: Vec<_> = ROWS.iter().filter_map(|row| row.info).collect();
         assert_eq!(fields.iter().collect::<BTreeSet<_>>().len(), fields.len(), "a field of INFO stands twice");
         assert!(ROWS.iter().all(|row| !row.logged || row.info.is_some()), "what is logged has a name in INFO");
+    }
+
+    /// What the dashboard and the alerts ask for is there to be asked.
+    #[test]
+    fn dashboards_and_alerts_ask_for_figures_that_exist() {
+        let names: BTreeSet<&str> = ROWS.iter().map(|row| row.name).collect();
+        let files = [
+            include_str!("../../../packaging/grafana/bulkhead.json"),
+            include_str!("../../../packaging/prometheus/alerts.yml"),
+        ];
+        let mut asked = BTreeSet::new();
+        for word in files.iter().flat_map(|text| text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_'))
+        {
+            if !["bulkhead_", "redis_", "process_"].iter().any(|prefix| word.starts_with(prefix)) {
+                continue;
+            }
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| word.strip_suffix(suffix));
+            let name = family.filter(|name| names.contains(name)).unwrap_or(word);
+            assert!(names.contains(name), "{word} does not exist");
+            asked.insert(name);
+        }
+        assert!(asked.len() > 40, "{asked:?}");
     }
 
     #[test]
