@@ -35,7 +35,7 @@ const PAST_ALL_EXPIRY_MS: i64 = 60_000;
 const REMOVAL_MAX: Duration = Duration::from_millis(500);
 
 /// What the auditor asks for: sections that say nothing of the process this runs in, which no seed decides.
-const INFO: &str = "INFO clients stats channel storage";
+const INFO: &str = "INFO clients stats channel storage keyspace";
 
 type Shared = Rc<RefCell<History>>;
 
@@ -396,7 +396,10 @@ impl User {
     async fn abandon(&mut self, lines: &[String]) -> Verdict {
         self.connect().await?;
         let commands = parsed(lines)?;
-        self.note(lines, &commands, Manners::Prompt);
+        let first = self.note(lines, &commands, Manners::Prompt);
+        for operation in &mut self.history.borrow_mut().operations[first..first + lines.len()] {
+            operation.is_abandoned = true;
+        }
         if let Some((client, _, _)) = &mut self.connection {
             // Whether it was sent is as unknown as whether it was executed.
             let _ = client.send(&commands).await;
@@ -437,6 +440,7 @@ impl User {
                 returned: None,
                 outcome: Outcome::Unknown,
                 dawdled: manners != Manners::Prompt,
+                is_abandoned: false,
             });
             if model::name(args) == "SELECT" {
                 let selected = args.get(1).and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
@@ -475,7 +479,6 @@ impl User {
         let keys = self.keys();
         let mut inventory = Inventory::default();
         let expires = keys.values().flatten().any(|key| key.starts_with(b"t:"));
-        let lasting = |key: &&Vec<u8>| !expires || !key.starts_with(b"t:");
         for (db, keys) in &keys {
             if *db > 0 {
                 self.must(format!("SELECT {db}")).await?;
@@ -484,7 +487,7 @@ impl User {
                 sleep(REMOVAL_MAX).await;
             }
             let mut found = 0;
-            for keys in keys.iter().filter(lasting).collect::<Vec<_>>().chunks(16) {
+            for keys in keys.iter().collect::<Vec<_>>().chunks(16) {
                 let kinds: Vec<String> = keys.iter().map(|key| format!("TYPE {}", quoted(key))).collect();
                 let kinds = self.talk(&kinds, Manners::Prompt).await?;
                 ensure!(kinds.len() == keys.len(), "the audit got {} replies to {}", kinds.len(), keys.len());

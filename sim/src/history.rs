@@ -31,6 +31,8 @@ pub struct Operation {
     pub outcome: Outcome,
     /// The client took its time to read, so that the reply's time says nothing.
     pub dawdled: bool,
+    /// The client went away without waiting for a reply.
+    pub is_abandoned: bool,
 }
 
 /// What the client knows of a command.

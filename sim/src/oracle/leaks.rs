@@ -39,6 +39,11 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
             if *found as i64 != *counted {
                 return Err(format!("database {db} holds {found} keys, and DBSIZE says {counted}"));
             }
+            let fields = inventory.info.lines().find_map(|line| line.strip_prefix(&format!("db{db}:keys=")));
+            let shown = fields.and_then(|fields| fields.split(',').next()).unwrap_or("0");
+            if shown != counted.to_string() {
+                return Err(format!("database {db} holds {counted} keys, and INFO says {shown}"));
+            }
             checked += 1;
         }
     }

@@ -3,6 +3,7 @@
 //! An oracle may be silent where it cannot tell; it must never accuse a server that kept its word. What it cannot decide
 //! it counts as undecided, so that blindness shows.
 
+mod answers;
 mod durability;
 mod exactly_once;
 mod expiry;
@@ -48,6 +49,7 @@ impl Finding {
 
 pub const ALL: &[Oracle] = &[
     order::ORACLE,
+    answers::ORACLE,
     refusal::ORACLE,
     exactly_once::ORACLE,
     durability::ORACLE,

@@ -75,7 +75,8 @@ fn configuration(dice: &mut Dice) -> Vec<String> {
         format!("runtime-mode {}", dice.pick(&["dual", "dual", "dual", "dual", "single"])),
         format!("batch-size {}", dice.pick(&[1, 3, 16, 256])),
         format!("batch-timeout {}", dice.pick(&[0, 0, 0, 3000])),
-        format!("channel-capacity {}", dice.pick(&[256, 16384])),
+        format!("channel-capacity {}", dice.pick(&[16, 256, 16384])),
+        format!("record-cache-size {}", dice.pick(&["0", "64kb", "16mb"])),
         "request-timeout 2000".into(),
     ]
 }

@@ -1,0 +1,52 @@
+//! Who waits gets an answer: where nothing goes wrong, every command of a client that reads its replies is answered, and
+//! none is refused.
+
+use std::time::Duration;
+
+use super::{Case, Finding, Oracle};
+use crate::client::PATIENCE;
+use crate::history::{Ended, Outcome, Spell};
+use crate::plan::Fault;
+
+pub const ORACLE: Oracle =
+    Oracle { name: "answers", promise: "where nothing goes wrong every command is answered, and none refused", check };
+
+/// How long after a fault things may still be out of order: threads start anew, deadlines pass.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// When a fault and what follows from it is over.
+fn over(case: &Case<'_>, spell: &Spell) -> Duration {
+    let to = match spell.fault {
+        // Writes are refused until the engine is opened anew.
+        Fault::IoError { .. } | Fault::SyncFails { .. } => {
+            let ends = case.history.ended.iter().map(|ended| ended.at).find(|at| *at >= spell.to);
+            ends.unwrap_or(Duration::MAX - GRACE)
+        }
+        _ => spell.to,
+    };
+    to + GRACE
+}
+
+fn check(case: &Case<'_>) -> Result<Finding, String> {
+    let mut checked = 0;
+    let end = case.history.operations.iter().map(|one| one.returned.unwrap_or(one.invoked)).max().unwrap_or_default();
+    for operation in case.history.operations.iter().filter(|operation| !operation.is_abandoned) {
+        // A run that was broken off leaves commands unanswered; a stop that is not in the plan comes at its end.
+        let until = operation.returned.unwrap_or(operation.invoked + PATIENCE);
+        let is_ended = |ended: &Ended| operation.invoked <= ended.at && ended.at <= until;
+        let is_trouble = |spell: &Spell| spell.from <= until && operation.invoked <= over(case, spell);
+        if case.history.spells.iter().any(is_trouble) || case.history.ended.iter().any(is_ended) {
+            continue;
+        }
+        let (client, line, invoked) = (&operation.client, &operation.line, operation.invoked);
+        match &operation.outcome {
+            Outcome::Reply(_) => checked += 1,
+            Outcome::Refused(reply) => return Err(format!("{client}: {line} at {invoked:?} was refused with {reply}")),
+            Outcome::Unknown if operation.returned.is_some() || until < end => {
+                return Err(format!("{client}: {line}, sent at {invoked:?}, got no answer"));
+            }
+            Outcome::Unknown => {}
+        }
+    }
+    Finding::checked(checked)
+}
