@@ -62,7 +62,7 @@ struct Run<'p> {
     simulation: Simulation,
     /// What is still to be done, by time.
     deeds: BTreeMap<Duration, VecDeque<Deed>>,
-    /// The engine refuses writes until it is opened anew.
+    /// An fsync has failed: storage refuses writes until the server is started anew.
     damaged: bool,
     /// Since when the server is stopping, and because of what.
     stopping: Option<(Duration, Fault)>,
@@ -104,7 +104,7 @@ impl<'p> Run<'p> {
         self.end(Ending::Stop)?;
         let unsynced = self.simulation.machine.disk.memory.unsynced();
         ensure!(unsynced == 0, "a stopped server left {unsynced} batches unsynced");
-        self.history.borrow_mut().tasks_left = Some(self.simulation.machine.tasks.alive());
+        self.history.borrow_mut().threads_left = Some(self.simulation.machine.tasks.threads_alive());
         self.simulation.end(Ending::PowerCut { keep_percent: 0 })?;
         self.start();
         self.audit()
@@ -160,7 +160,7 @@ impl<'p> Run<'p> {
     fn start(&mut self) {
         self.simulation.start();
         let fault = self.simulation.machine.disk.memory.fault();
-        self.damaged = matches!(fault, Some(DiskFault::IoError | DiskFault::SyncFails));
+        self.damaged = fault == Some(DiskFault::SyncFails);
         let now = self.simulation.now();
         if let Some(ended) = self.history.borrow_mut().ended.last_mut() {
             ended.started = Some(now);
@@ -186,7 +186,7 @@ impl<'p> Run<'p> {
             Fault::Partition { machine, .. } => self.simulation.partition(machine as usize),
             Fault::Hold { .. } => self.simulation.hold(),
             _ => {
-                self.damaged |= matches!(fault, Fault::IoError { .. } | Fault::SyncFails { .. });
+                self.damaged |= matches!(fault, Fault::SyncFails { .. });
                 self.simulation.machine.disk.begin(&fault);
             }
         }
@@ -389,6 +389,9 @@ impl User {
         }
         if replies.lost.is_some() {
             self.connection = None;
+            for operation in &mut self.history.borrow_mut().operations[first + values.len()..first + lines.len()] {
+                operation.given_up = Some(now());
+            }
         }
         Ok(values)
     }
@@ -396,10 +399,7 @@ impl User {
     async fn abandon(&mut self, lines: &[String]) -> Verdict {
         self.connect().await?;
         let commands = parsed(lines)?;
-        let first = self.note(lines, &commands, Manners::Prompt);
-        for operation in &mut self.history.borrow_mut().operations[first..first + lines.len()] {
-            operation.is_abandoned = true;
-        }
+        self.note(lines, &commands, Manners::Prompt);
         if let Some((client, _, _)) = &mut self.connection {
             // Whether it was sent is as unknown as whether it was executed.
             let _ = client.send(&commands).await;
@@ -440,7 +440,7 @@ impl User {
                 returned: None,
                 outcome: Outcome::Unknown,
                 dawdled: manners != Manners::Prompt,
-                is_abandoned: false,
+                given_up: None,
             });
             if model::name(args) == "SELECT" {
                 let selected = args.get(1).and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());

@@ -80,7 +80,7 @@ impl<'e> BatchProcessor<'e> {
     /// Runs a request, unless it was withdrawn or is past its deadline.
     pub fn run(&mut self, request: StorageRequest) {
         let now = self.state.env.clock.now();
-        if now >= request.deadline {
+        if now >= request.deadline && !planted::is("queued-is-left-queued") {
             // Its client withdraws it at this very moment; dropping it says the same: it did not start.
             return;
         }
@@ -173,7 +173,7 @@ impl<'e> BatchProcessor<'e> {
         if planted::is("batch-in-two-commits") && batch.mutations.len() > 1 {
             let mut first = crate::engine::WriteBatch::new();
             first.mutations = batch.mutations[..batch.mutations.len() / 2].to_vec();
-            let _ = state.engine.write(&first, WriteOptions { durability: state.durability(), no_slowdown: false });
+            let _ = state.engine.write(&first, WriteOptions { durability: state.durability(), no_slowdown: true });
         }
         failpoints::pass(&failpoints::WRITER_BEFORE_COMMIT, &*state.env.clock).await;
         let committed = if batch.is_empty() {
@@ -244,7 +244,7 @@ impl<'e> BatchProcessor<'e> {
                 tracing::error!(%error, requests = ran.len(), "a group was not committed");
                 for ran in ran {
                     if planted::is("share-leaks") {
-                        std::mem::forget(ran._share);
+                        std::mem::forget(ran.share);
                     }
                     ran.started.finish(failed(&ran.steps, ran.first, error, state, finished_at));
                 }
