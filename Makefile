@@ -15,7 +15,8 @@ export CCACHE_NOHASHDIR := 1
 PORT ?= 6379
 DIR ?= ./data
 ROUNDS ?= 100
-SEEDS ?= 50
+MINUTES ?= 60
+SEEDS ?= 2000
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 FUZZ := --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(TARGET_DIR)
 # The server and what tests it as a black box are compiled together, so that they share everything they depend on.
@@ -49,9 +50,11 @@ fuzz: ## The fuzz targets, over a fixed number of inputs each
 loom: ## Every interleaving of the reply slot
 	RUSTFLAGS="--cfg loom" cargo test --package bulkhead-loom --release --target-dir $(TARGET_DIR)/loom
 
+# Repeatability first: without it a seed proves nothing. Then what has failed before, then seeds that no earlier commit ran.
 .PHONY: sim
-sim: ## The whole server in deterministic simulation
-	cargo test --package bulkhead-sim
+sim: ## The whole server in deterministic simulation: 2,000 fresh seeds, chosen by the commit (SEEDS=2000)
+	cargo test --profile sim --package bulkhead-sim
+	cargo sim run --seeds $(SEEDS) --from $$((16#$$(git rev-parse --short=8 HEAD)))
 
 .PHONY: lint
 lint: build-deps ## Clippy, without a single warning
@@ -81,8 +84,12 @@ chaos: build-deps ## kill -9 under load, 100 rounds for each appendfsync (ROUNDS
 	done
 
 .PHONY: sim-run
-sim-run: ## A simulation campaign (SEEDS=1000)
-	cargo sim run --seeds $(SEEDS)
+sim-run: ## A simulation campaign (MINUTES=60)
+	cargo sim run --minutes $(MINUTES) --from $$(date +%s)000000 --coverage
+
+.PHONY: sim-strength
+sim-strength: ## How many seeds it takes to notice each planted bug: the table in sim/README.md
+	cargo run --profile sim --package bulkhead-sim --features planted-bugs -- strength --readme sim/README.md
 
 .PHONY: deny
 deny: ## Licences, sources and banned crates of all dependencies (installs cargo-deny)

@@ -34,6 +34,7 @@ pub mod limits;
 pub mod network;
 pub mod number;
 pub mod observe;
+pub mod planted;
 pub mod pubsub;
 pub mod rdb;
 pub mod resp;

@@ -229,7 +229,7 @@ const ROOMS: &[&str] = &[
 ];
 
 /// Used by all; each may use those after it only.
-const SHELF: &[&str] = &["observe", "config", "resp", "rdb", "failpoints", "limits", "number", "glob"];
+const SHELF: &[&str] = &["observe", "config", "resp", "rdb", "failpoints", "limits", "planted", "number", "glob"];
 
 /// Uses that would go downwards and are wrong all the same.
 const NEVER: &[(&str, &str, &str)] = &[

@@ -140,6 +140,33 @@ impl Totals {
         )
     }
 
+    /// For the README: what commands came to while which fault lasted.
+    pub fn table(&self) -> String {
+        const OUTCOMES: &[&str] = &[
+            "answered",
+            "TRYAGAIN",
+            "INDOUBT",
+            "NOSPACE",
+            "READONLY",
+            "IOERR",
+            "CORRUPT",
+            "ERR internal error",
+            "connection lost",
+        ];
+        let count = |what: &str| self.counts.get(what).copied().unwrap_or(0);
+        let mut text =
+            format!("\n{} runs, {:.1} simulated hours.\n\n", self.runs, self.simulated.as_secs_f64() / 3600.0);
+        let _ =
+            writeln!(text, "| fault | times | {} |\n|---|---{}|", OUTCOMES.join(" | "), "|---".repeat(OUTCOMES.len()));
+        let faults = self.counts.keys().filter_map(|what| what.strip_prefix("fault "));
+        for fault in faults {
+            let cells: Vec<String> =
+                OUTCOMES.iter().map(|outcome| count(&format!("under {fault}: {outcome}")).to_string()).collect();
+            let _ = writeln!(text, "| {fault} | {} | {} |", count(&format!("fault {fault}")), cells.join(" | "));
+        }
+        text + "\n"
+    }
+
     /// What was covered, for people.
     pub fn coverage(&self) -> String {
         let mut text = String::new();

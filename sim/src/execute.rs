@@ -35,7 +35,7 @@ const PAST_ALL_EXPIRY_MS: i64 = 60_000;
 const REMOVAL_MAX: Duration = Duration::from_millis(500);
 
 /// What the auditor asks for: sections that say nothing of the process this runs in, which no seed decides.
-const INFO: &str = "INFO clients stats channel storage";
+const INFO: &str = "INFO clients stats channel storage keyspace";
 
 type Shared = Rc<RefCell<History>>;
 
@@ -62,7 +62,7 @@ struct Run<'p> {
     simulation: Simulation,
     /// What is still to be done, by time.
     deeds: BTreeMap<Duration, VecDeque<Deed>>,
-    /// The engine refuses writes until it is opened anew.
+    /// An fsync has failed: storage refuses writes until the server is started anew.
     damaged: bool,
     /// Since when the server is stopping, and because of what.
     stopping: Option<(Duration, Fault)>,
@@ -104,7 +104,7 @@ impl<'p> Run<'p> {
         self.end(Ending::Stop)?;
         let unsynced = self.simulation.machine.disk.memory.unsynced();
         ensure!(unsynced == 0, "a stopped server left {unsynced} batches unsynced");
-        self.history.borrow_mut().tasks_left = Some(self.simulation.machine.tasks.alive());
+        self.history.borrow_mut().threads_left = Some(self.simulation.machine.tasks.threads_alive());
         self.simulation.end(Ending::PowerCut { keep_percent: 0 })?;
         self.start();
         self.audit()
@@ -160,7 +160,7 @@ impl<'p> Run<'p> {
     fn start(&mut self) {
         self.simulation.start();
         let fault = self.simulation.machine.disk.memory.fault();
-        self.damaged = matches!(fault, Some(DiskFault::IoError | DiskFault::SyncFails));
+        self.damaged = fault == Some(DiskFault::SyncFails);
         let now = self.simulation.now();
         if let Some(ended) = self.history.borrow_mut().ended.last_mut() {
             ended.started = Some(now);
@@ -186,7 +186,7 @@ impl<'p> Run<'p> {
             Fault::Partition { machine, .. } => self.simulation.partition(machine as usize),
             Fault::Hold { .. } => self.simulation.hold(),
             _ => {
-                self.damaged |= matches!(fault, Fault::IoError { .. } | Fault::SyncFails { .. });
+                self.damaged |= matches!(fault, Fault::SyncFails { .. });
                 self.simulation.machine.disk.begin(&fault);
             }
         }
@@ -389,6 +389,9 @@ impl User {
         }
         if replies.lost.is_some() {
             self.connection = None;
+            for operation in &mut self.history.borrow_mut().operations[first + values.len()..first + lines.len()] {
+                operation.given_up = Some(now());
+            }
         }
         Ok(values)
     }
@@ -437,6 +440,7 @@ impl User {
                 returned: None,
                 outcome: Outcome::Unknown,
                 dawdled: manners != Manners::Prompt,
+                given_up: None,
             });
             if model::name(args) == "SELECT" {
                 let selected = args.get(1).and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
@@ -475,7 +479,6 @@ impl User {
         let keys = self.keys();
         let mut inventory = Inventory::default();
         let expires = keys.values().flatten().any(|key| key.starts_with(b"t:"));
-        let lasting = |key: &&Vec<u8>| !expires || !key.starts_with(b"t:");
         for (db, keys) in &keys {
             if *db > 0 {
                 self.must(format!("SELECT {db}")).await?;
@@ -484,7 +487,7 @@ impl User {
                 sleep(REMOVAL_MAX).await;
             }
             let mut found = 0;
-            for keys in keys.iter().filter(lasting).collect::<Vec<_>>().chunks(16) {
+            for keys in keys.iter().collect::<Vec<_>>().chunks(16) {
                 let kinds: Vec<String> = keys.iter().map(|key| format!("TYPE {}", quoted(key))).collect();
                 let kinds = self.talk(&kinds, Manners::Prompt).await?;
                 ensure!(kinds.len() == keys.len(), "the audit got {} replies to {}", kinds.len(), keys.len());

@@ -31,6 +31,8 @@ pub struct Operation {
     pub outcome: Outcome,
     /// The client took its time to read, so that the reply's time says nothing.
     pub dawdled: bool,
+    /// When the client, waiting for the reply, lost its connection or its patience.
+    pub given_up: Option<Duration>,
 }
 
 /// What the client knows of a command.
@@ -138,8 +140,8 @@ pub struct History {
     pub inventories: Vec<Inventory>,
     pub pipelines: usize,
     pub connections: usize,
-    /// Tasks that were alive after a clean stop.
-    pub tasks_left: Option<usize>,
+    /// Engine threads that were alive after a clean stop.
+    pub threads_left: Option<usize>,
 }
 
 impl History {

@@ -14,7 +14,7 @@ use bulkhead_sim::{explain, seeds, shrink};
 
 const USAGE: &str = "\
 Usage:
-  cargo sim run --seeds N [--from S] [--scenario X] [--jobs J] [--minutes M] [--json FILE] [--coverage]
+  cargo sim run --seeds N [--from S] [--scenario X] [--jobs J] [--minutes M] [--json FILE] [--coverage] [--readme FILE]
       Runs seeds S to S + N - 1 (from 0); all scenarios take turns, or one alone. With --minutes it ends after that time,
       whatever is left. --json writes a report, --coverage shows what was reached. Exits with 1 if a run failed.
   cargo sim known [--file FILE]
@@ -25,6 +25,9 @@ Usage:
       Runs one plan and tells what happened, as a timeline or as a picture.
   cargo sim shrink WHAT [--out FILE] [--runs N]
       Makes a failing plan as small as it gets (with 5000 runs at most), and keeps it in a file (shrunk.plan).
+  cargo sim strength [--seeds N] [--bug NAME] [--readme FILE]
+      Plants every bug of src/planted.rs and tells how many seeds it takes to notice it (2000 at most). Needs
+      `--features planted-bugs`. --readme writes the table into a file that has a place for it.
   cargo sim plan WHAT
       Prints the plan.
   cargo sim list
@@ -59,6 +62,9 @@ struct Flags {
     runs: u64,
     json: Option<PathBuf>,
     html: Option<PathBuf>,
+    readme: Option<PathBuf>,
+    #[cfg_attr(not(feature = "planted-bugs"), expect(dead_code, reason = "only strength asks for it"))]
+    bug: Option<String>,
     out: PathBuf,
     file: PathBuf,
     trace: bool,
@@ -78,6 +84,8 @@ impl Flags {
             runs: 5000,
             json: None,
             html: None,
+            readme: None,
+            bug: None,
             out: "shrunk.plan".into(),
             file: Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds.txt"),
             trace: false,
@@ -101,6 +109,8 @@ impl Flags {
                         "--runs" => flags.runs = number(value)?,
                         "--plan" => flags.plan = Some(value.into()),
                         "--json" => flags.json = Some(value.into()),
+                        "--readme" => flags.readme = Some(value.into()),
+                        "--bug" => flags.bug = Some(value.clone()),
                         "--html" => flags.html = Some(value.into()),
                         "--out" => flags.out = value.into(),
                         "--file" => flags.file = value.into(),
@@ -133,6 +143,7 @@ fn carry_out(verb: &str, flags: &Flags) -> Result<bool, String> {
         "known" => run_known(&flags.file),
         "replay" => replay(&flags.what()?, flags.trace),
         "explain" => tell(&flags.what()?, flags.html.as_deref()),
+        "strength" => strength(flags),
         "shrink" => shrink_plan(&flags.what()?, flags),
         "plan" => {
             say(&flags.what()?.to_string());
@@ -177,6 +188,9 @@ fn run_seeds(flags: &Flags) -> Result<bool, String> {
     }
     totals.differed.iter().for_each(|text| say(&format!("not repeatable: {text}\n")));
     say(&format!("{}; hash {:016x}\n", totals.line(), totals.hash));
+    if let Some(path) = &flags.readme {
+        seeds::replace_part(path, "coverage", &totals.table())?;
+    }
     if let Some(path) = &flags.json {
         save(path, &totals.json())?;
     }
@@ -214,6 +228,26 @@ fn tell(plan: &Plan, html: Option<&Path>) -> Result<bool, String> {
         None => say(&explain::timeline(plan, &record)),
     }
     Ok(record.report.failure.is_none())
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn strength(_: &Flags) -> Result<bool, String> {
+    Err("this build has no planted bugs: \
+cargo run --profile sim --package bulkhead-sim --features planted-bugs -- strength"
+        .into())
+}
+
+#[cfg(feature = "planted-bugs")]
+fn strength(flags: &Flags) -> Result<bool, String> {
+    use bulkhead_sim::strength::{Strength, measure};
+
+    let seeds = flags.seeds.unwrap_or(2000);
+    let strength: Strength = measure(flags.from, seeds, flags.jobs, flags.bug.as_deref(), |line| say(line));
+    say(&strength.table());
+    if let Some(path) = &flags.readme {
+        seeds::replace_part(path, "strength", &strength.table())?;
+    }
+    Ok(strength.is_good())
 }
 
 fn shrink_plan(plan: &Plan, flags: &Flags) -> Result<bool, String> {

@@ -1,4 +1,4 @@
-//! Everything that has failed before: `sim/seeds.txt`, one run to a line, a scenario and a seed or a plan's file. A plan
+//! The files beside the source: plans, the table in the README, and everything that has failed before: `sim/seeds.txt`, one run to a line, a scenario and a seed or a plan's file. A plan
 //! outlives changes of the scenario that drew it, a seed does not.
 
 use std::path::Path;
@@ -35,4 +35,14 @@ fn known(file: &Path, line: &str) -> Result<Known, String> {
 pub fn read_plan(path: &Path) -> Result<Plan, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     text.parse().map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Replaces what stands between `<!-- name -->` and `<!-- end of name -->` in a file.
+pub fn replace_part(path: &Path, name: &str, text: &str) -> Result<(), String> {
+    let before = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+    let places = before.find(&begin).zip(before.find(&end));
+    let (from, to) = places.ok_or_else(|| format!("{} has no place for {name}", path.display()))?;
+    let after = format!("{}{begin}{text}{}", &before[..from], &before[to..]);
+    std::fs::write(path, after).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }

@@ -19,6 +19,7 @@ use crate::config::LiveConfig;
 use crate::env::Clock;
 use crate::keyspace::CommandError;
 use crate::limits;
+use crate::planted;
 use crate::observe::{Condition, ServerStats, Status};
 
 /// How the breaker is.
@@ -118,6 +119,11 @@ impl Breaker {
         let next = match (&*inner, admission, verdict) {
             (Inner::Closed { .. }, _, Verdict::Success) => Inner::Closed { failures: 0 },
             (Inner::Closed { failures }, _, Verdict::Failure(cause)) => self.after_failure(failures + 1, cause),
+            (Inner::HalfOpen { pause, cause }, Admission::Probe, Verdict::Success)
+                if planted::is("breaker-stays-open") =>
+            {
+                Inner::Open { until: self.clock.now() + *pause, pause: *pause, cause: cause.clone() }
+            }
             (Inner::HalfOpen { .. }, Admission::Probe, Verdict::Success) => Inner::Closed { failures: 0 },
             (Inner::HalfOpen { pause, .. }, Admission::Probe, Verdict::Failure(cause)) => {
                 self.open((*pause * 2).min(limits::BREAKER_PAUSE_MAX), cause)

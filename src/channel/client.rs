@@ -18,6 +18,7 @@ use crate::failpoints::{self, Failpoint, Fault};
 use crate::keyspace::CommandError;
 use crate::limits;
 use crate::observe::{ChannelMetrics, Client, Counter, ServerStats};
+use crate::planted;
 
 /// Sends requests to the storage runtime. Cheap to clone.
 #[derive(Clone)]
@@ -220,7 +221,8 @@ impl Drop for Waiting {
 
 impl Shared {
     fn sender(&self, writes: bool) -> &mpsc::Sender<StorageRequest> {
-        if writes { &self.senders.writes } else { &self.senders.reads }
+        let by_writer = writes || planted::is("reads-queue-behind-writes");
+        if by_writer { &self.senders.writes } else { &self.senders.reads }
     }
 
     /// A request heavier than all of the channel passes alone.
@@ -358,6 +360,10 @@ impl InFlight {
 
     /// The deadline has passed: takes the request back, or says that it may still be executed.
     pub fn expire(&mut self) -> Result<StorageResponse, CommandError> {
+        if planted::is("queued-is-left-queued") && matches!(self.stage, Stage::WithStorage(_)) {
+            self.end(|metrics| &metrics.withdrawn, Verdict::Failure(AWAY));
+            return Err(CommandError::TryAgain("storage did not start the request in time, it was not executed"));
+        }
         let withdrawal = match &mut self.stage {
             Stage::WithStorage(receiver) => receiver.withdraw(),
             Stage::BackingOff(_) | Stage::Resending(_) | Stage::Ended => Withdrawal::Withdrawn,
@@ -401,7 +407,7 @@ impl InFlight {
 
     /// It started and its result is not known: of a write that leaves a doubt, of a read nothing.
     fn fail(&mut self, write: &'static str, read: &'static str) -> Result<StorageResponse, CommandError> {
-        if self.parts.writes {
+        if self.parts.writes && !planted::is("doubt-is-called-refusal") {
             self.end(|metrics| &metrics.in_doubt, Verdict::Failure(AWAY));
             Err(CommandError::InDoubt(write))
         } else {

@@ -32,6 +32,7 @@ use crate::engine::ColumnFamily;
 use crate::layout::control::{self, Counters};
 pub use crate::layout::meta::{Record, Type};
 use crate::layout::{PhysicalDb, meta, ttl};
+use crate::planted;
 
 type Result<T> = std::result::Result<T, CommandError>;
 
@@ -217,7 +218,9 @@ impl<'v> Keyspace<'v> {
     /// Looks a key up without counting a hit or a miss: where Redis does not either.
     pub fn peek(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
         let db = self.physical();
-        Ok(self.stored(&meta::key(db, user_key))?.filter(|record| !record.is_expired(self.now_ms)))
+        let now_ms = self.now_ms;
+        let is_there = |record: &Record| !record.is_expired(now_ms) || planted::is("expired-is-read");
+        Ok(self.stored(&meta::key(db, user_key))?.filter(is_there))
     }
 
     /// Looks a key up in order to change it. An expired one is removed on sight.
@@ -318,6 +321,9 @@ impl<'v> Keyspace<'v> {
     pub fn relocate(&mut self, from: &mut Entry, to: &mut Entry) -> Result<()> {
         debug_assert_ne!(from.meta_key, to.meta_key, "invariant: one key has one entry");
         let Some(record) = self.detach(from)? else { return Ok(()) };
+        if planted::is("count-ignores-overwritten") && to.exists() {
+            self.count(to.db, CountersChange { keys: 1, expiring: 0 })?;
+        }
         if to.exists() {
             // To Redis the key that was there is gone, and this is another.
             self.notify_in_physical(to.db, EventClass::New, "new", &to.user_key);
@@ -347,7 +353,7 @@ impl<'v> Keyspace<'v> {
     }
 
     fn index_expiry(&mut self, meta_key: &[u8], old_due: Option<u64>, new_due: Option<u64>) {
-        if let Some(due) = old_due {
+        if let Some(due) = old_due.filter(|_| !planted::is("expiry-races-set")) {
             self.txn.delete(ColumnFamily::Ttl, ttl::key(due, meta_key));
         }
         if let Some(due) = new_due {
@@ -406,7 +412,10 @@ impl<'v> Keyspace<'v> {
         for key in &due_keys {
             let due = ttl::parse(key).map_err(TxnError::from)?;
             let user_key = Bytes::copy_from_slice(due.user_key);
-            self.entry_in(due.db, &user_key)?;
+            let mut entry = self.entry_in(due.db, &user_key)?;
+            if planted::is("expiry-races-set") {
+                self.remove(&mut entry)?;
+            }
             // Usually gone already, with its key; a stale entry (its database was flushed) goes here.
             self.txn.delete(ColumnFamily::Ttl, key.clone());
         }

@@ -30,6 +30,7 @@ use crate::env::{BoxFuture, Random, Stream};
 use crate::failpoints;
 use crate::limits;
 use crate::observe::{PauseKind, Ran};
+use crate::planted;
 use crate::resp::{CommandArgs, DecodeLimits, Decoder, Protocol, ReplyBuffer};
 use crate::storage::{Surroundings, answer_from_memory};
 use exec::Exec;
@@ -177,11 +178,17 @@ impl Connection {
                     self.session.server.stats.socket_reads.add(1);
                     client.last_active_ms.store(self.now_ms(), Ordering::Relaxed);
                 }
+                Event::InputClosed if planted::is("half-close-drops-replies") => break,
                 Event::InputClosed => self.input_closed = true,
                 Event::Output | Event::Resumed | Event::Mail => {}
                 Event::Sent(submission, Ok(in_flight)) => self.pending = Pending::Request(submission, in_flight),
                 Event::Sent(submission, Err(error)) => self.answer_all(&submission, &error),
                 Event::Answer(submission, sent_at, Ok(response)) => self.take_answer(submission, sent_at, response),
+                Event::Answer(submission, _, Err(CommandError::InDoubt(_)))
+                    if planted::is("write-in-doubt-is-repeated") =>
+                {
+                    self.send(submission);
+                }
                 Event::Answer(submission, _, Err(error)) => self.answer_all(&submission, &error),
                 Event::Handled(reply) => self.output.extend_from_slice(&reply),
                 Event::Woken => {
@@ -192,6 +199,13 @@ impl Connection {
                 // The peer is gone; what it sent that is in flight still runs.
                 Event::Failed(error) => {
                     tracing::debug!(client = client.id, %error, "connection lost");
+                    if planted::is("registration-leaks") {
+                        std::mem::forget(self.session.server.clients.connect(
+                            String::new(),
+                            String::new(),
+                            self.session.server.env.clock.now(),
+                        ));
+                    }
                     break;
                 }
             }
@@ -240,7 +254,12 @@ impl Connection {
                     commands += 1;
                     last = self.take(args).or(last);
                 }
-                Ok(None) => break,
+                Ok(None) => {
+                    if planted::is("split-command-is-lost") && self.input.ends_with(b"\r") {
+                        self.input.truncate(self.input.len() - 1);
+                    }
+                    break;
+                }
                 Err(error) => {
                     self.reply_error(&CommandError::custom(format!("ERR {error}")));
                     self.closing = true;
@@ -474,7 +493,8 @@ impl Connection {
         if bytes.is_empty() {
             return;
         }
-        if self.batch.steps.is_empty() && matches!(self.pending, Pending::Nothing) {
+        let is_next = matches!(self.pending, Pending::Nothing) || planted::is("reply-overtakes");
+        if self.batch.steps.is_empty() && is_next {
             self.output.extend_from_slice(&bytes);
         } else {
             self.batch.bytes += bytes.len();
@@ -714,6 +734,7 @@ impl Connection {
             },
             Pending::Request(submission, in_flight) => match in_flight.poll(context) {
                 Poll::Ready(answer) => Event::Answer(submission.clone(), in_flight.sent_at(), answer),
+                Poll::Pending if planted::is("deadline-ignored") => return Poll::Pending,
                 Poll::Pending if self.session.server.env.clock.now() >= in_flight.deadline() => {
                     Event::Answer(submission.clone(), in_flight.sent_at(), in_flight.expire())
                 }
@@ -734,6 +755,9 @@ impl Connection {
                 self.session.server.stats.net_output_bytes.add(count as u64);
                 self.session.server.stats.socket_writes.add(1);
                 self.output.advance(count);
+                if planted::is("partial-write-is-whole") {
+                    self.output.clear();
+                }
                 if self.output.is_empty() {
                     // An idle connection holds no buffer.
                     self.output = BytesMut::new();

@@ -13,6 +13,7 @@ use crate::config::{Config, NetworkConfig};
 use crate::env::{Address, Domain, Exit, Incoming, ListenOptions, Listener, Task, spawn};
 use crate::failpoints;
 use crate::limits;
+use crate::planted;
 
 /// Why the network side did not start, or does not listen where it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +151,12 @@ async fn accept_loop(
             None => accepted,
         };
         match accepted {
-            Ok(incoming) => admit(incoming),
+            Ok(incoming) => {
+                while planted::is("connection-waits-for-writes") && server.storage.depth().0 > 0 {
+                    server.env.clock.sleep(limits::ACCEPT_ERROR_PAUSE / 100).await;
+                }
+                admit(incoming);
+            }
             Err(error) => {
                 server.stats.accept_errors.add(1);
                 tracing::warn!(%error, "accept failed");

@@ -19,6 +19,7 @@ use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache};
 use crate::limits;
 use crate::network::{Bound, HttpServer, NetworkError, NetworkServer, client_addresses, http_addresses};
 use crate::observe::{Clients, Phase, ServerStats, set_log_style};
+use crate::planted;
 use crate::pubsub::Registry;
 use crate::storage::{BackgroundTaskManager, StorageError, StorageParts, StorageServer, on_engine_thread};
 
@@ -341,7 +342,8 @@ impl RuntimeManager {
         if let Some(storage) = self.storage.take() {
             let engine = storage.stop().await;
             self.server.storage_state.store(None);
-            match on_engine_thread(&*self.storage_domain, move || engine.close()).await {
+            let close = move || if planted::is("engine-not-closed") { Ok(()) } else { engine.close() };
+            match on_engine_thread(&*self.storage_domain, close).await {
                 Ok(Ok(())) => tracing::info!("storage is synced and closed"),
                 Ok(Err(error)) => tracing::error!(%error, "storage could not be closed cleanly"),
                 Err(error) => tracing::error!(%error, "storage could not be closed"),

@@ -17,6 +17,7 @@ use crate::failpoints::{self, Fault};
 use crate::keyspace::{CommandError, Keyspace, Txn};
 use crate::limits;
 use crate::observe::Client;
+use crate::planted;
 use crate::resp::ReplyBuffer;
 
 /// A request of the group that ran: what it will answer once the group is committed.
@@ -79,7 +80,7 @@ impl<'e> BatchProcessor<'e> {
     /// Runs a request, unless it was withdrawn or is past its deadline.
     pub fn run(&mut self, request: StorageRequest) {
         let now = self.state.env.clock.now();
-        if now >= request.deadline {
+        if now >= request.deadline && !planted::is("queued-is-left-queued") {
             // Its client withdraws it at this very moment; dropping it says the same: it did not start.
             return;
         }
@@ -111,6 +112,9 @@ impl<'e> BatchProcessor<'e> {
             Ok(true) => {
                 self.keyspace.keep();
             }
+            Ok(false) if planted::is("failed-command-leaves-traces") => {
+                self.keyspace.keep();
+            }
             Ok(false) => self.keyspace.undo(),
             Err(restart) => unreachable!("the writer's reads are unrestricted, yet one asked for {restart:?}"),
         }
@@ -128,14 +132,16 @@ impl<'e> BatchProcessor<'e> {
         let before = self.state.databases.load_full();
         let touched = transaction.watches.as_ref().map_or(Ok(false), |set| self.keyspace.is_touched(set, &before));
         match touched {
-            Ok(false) => {
+            Ok(true) if !planted::is("watch-is-not-looked-at") => {
+                transaction::refuse(transaction, replies, ReplyBuffer::null_array)
+            }
+            Ok(_) => {
                 let run = |command: &StorageCommand, replies: &mut BytesMut| {
                     self.command(command, client, replies);
                     Ok(())
                 };
                 return transaction::run_all(transaction, replies, run).ok().flatten();
             }
-            Ok(true) => transaction::refuse(transaction, replies, ReplyBuffer::null_array),
             Err(error) => {
                 self.state.stats.count_error(&error.to_string());
                 transaction::refuse(transaction, replies, |reply| reply.error(error.reply_text()));
@@ -164,6 +170,11 @@ impl<'e> BatchProcessor<'e> {
     pub async fn commit(self, patient: bool) -> Committed {
         let BatchProcessor { state, mut keyspace, ran, operations, record } = self;
         let batch = keyspace.txn().to_batch();
+        if planted::is("batch-in-two-commits") && batch.mutations.len() > 1 {
+            let mut first = crate::engine::WriteBatch::new();
+            first.mutations = batch.mutations[..batch.mutations.len() / 2].to_vec();
+            let _ = state.engine.write(&first, WriteOptions { durability: state.durability(), no_slowdown: true });
+        }
         failpoints::pass(&failpoints::WRITER_BEFORE_COMMIT, &*state.env.clock).await;
         let committed = if batch.is_empty() {
             record.commit_nothing();
@@ -175,11 +186,14 @@ impl<'e> BatchProcessor<'e> {
             let records = state.latest.cache.begin_commit(keys);
             // Only after a failed sync is it not known what is on disk.
             let is_known = |error: &EngineError| !matches!(error, EngineError::SyncFailed(_));
+            if planted::is("commit-record-before-commit") {
+                let _ = record.commit(|| Ok(()), is_known);
+            }
             let written = record.commit(|| state.engine.write(&batch, options), is_known);
             if written == Err(EngineError::WriteStall) {
                 return Committed::Stalled(ran.into_iter().filter_map(Ran::put_back).collect());
             }
-            if written.is_ok() {
+            if written.is_ok() || planted::is("cache-before-commit") {
                 records.publish(keyspace.txn().effects(ColumnFamily::Meta));
             }
             state.stats.runtime.commit.record(state.env.clock.now().saturating_sub(began));
@@ -208,6 +222,12 @@ impl<'e> BatchProcessor<'e> {
             state.watches.touch_all();
         }
         match &committed {
+            Err(_) if planted::is("acknowledged-though-not-committed") => {
+                for ran in ran {
+                    ran.started.finish_prepared(|response| StorageResponse { finished_at, ..response });
+                }
+                Committed::Failed
+            }
             Ok(()) => {
                 state.key_events.push(keyspace.take_key_events());
                 for ran in ran {
@@ -223,6 +243,9 @@ impl<'e> BatchProcessor<'e> {
                 state.stats.storage.groups_failed.add(1);
                 tracing::error!(%error, requests = ran.len(), "a group was not committed");
                 for ran in ran {
+                    if planted::is("share-leaks") {
+                        std::mem::forget(ran.share);
+                    }
                     ran.started.finish(failed(&ran.steps, ran.first, error, state, finished_at));
                 }
                 Committed::Failed

@@ -9,12 +9,14 @@ use super::server::{StopSignal, StorageState};
 use crate::config::Fsync;
 use crate::engine::EngineError;
 use crate::limits;
+use crate::planted;
 
 /// Syncs the WAL once a second while something is unsynced, and whatever `appendfsync` says if deleted data waits for it:
 /// what is dropped from files must not come back to be missed. On a thread of its own: an fsync may take as long as the
 /// disk pleases.
 pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
-    while !stop.requested_within(&state, Duration::from_secs(1)).await {
+    let interval = Duration::from_secs(if planted::is("everysec-is-every-three") { 3 } else { 1 });
+    while !stop.requested_within(&state, interval).await {
         let every_second = state.config.current().storage.fsync == Fsync::EverySecond;
         let is_due = every_second && state.unsynced_for().is_some() || state.engine.awaits_sync();
         if (is_due || state.background.is_waiting(BackgroundTask::Sync))

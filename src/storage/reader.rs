@@ -16,6 +16,7 @@ use crate::failpoints::{self, Fault};
 use crate::keyspace::Txn;
 use crate::limits;
 use crate::observe::Client;
+use crate::planted;
 
 /// A started request on its way between readers.
 pub struct Read {
@@ -189,7 +190,12 @@ fn run(
             state.key_events.push(key_events);
             true
         }
-        Err(Restart::Disk) => false,
+        Err(Restart::Disk) => {
+            if planted::is("cold-read-answers-twice") {
+                replies.extend_from_slice(b"$-1\r\n");
+            }
+            false
+        }
         Err(Restart::Snapshot) => unreachable!("a snapshot asked for a snapshot"),
     }
 }

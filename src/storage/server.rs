@@ -26,6 +26,7 @@ use crate::keyspace::{
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
 use crate::observe::{Condition, Counter, ServerStats, Status, nanos};
+use crate::planted;
 
 /// Why storage did not start.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,7 @@ impl StorageState {
     /// What a commit has to wait for (`appendfsync`).
     pub fn durability(&self) -> Durability {
         match self.config.current().storage.fsync {
+            Fsync::Always if planted::is("always-is-not-synced") => Durability::Written,
             Fsync::Always => Durability::Synced,
             Fsync::EverySecond | Fsync::Never => Durability::Written,
         }
@@ -274,6 +276,7 @@ impl StorageServer {
                 state.threads.fetch_sub(1, Ordering::Relaxed);
                 match exit {
                     Exit::Finished | Exit::Dropped => return,
+                    Exit::Panicked(_) if planted::is("panicked-thread-stays-dead") => return,
                     Exit::Panicked(panic) => {
                         state.stats.runtime.threads_restarted.add(1);
                         tracing::error!(thread = name, panic, "a storage thread panicked, starting it again");
@@ -355,7 +358,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
             })?;
             #[cfg(feature = "failpoints")]
             let engine: Arc<dyn Engine> = Arc::new(crate::engine::faulty::FaultyEngine::new(engine));
-            let synced = engine.sync_wal();
+            let synced = if planted::is("no-sync-at-start") { Ok(()) } else { engine.sync_wal() };
             if let Err(error) = &synced {
                 tracing::error!(%error, "what an earlier process wrote could not be synced");
             }

@@ -17,6 +17,7 @@ use crate::env::BoxFuture;
 use crate::failpoints::{self, Fault};
 use crate::limits;
 use crate::observe::{Condition, Status};
+use crate::planted;
 
 /// The writer's loop, until `stop`. Whatever is queued by then is still run.
 pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
@@ -210,6 +211,9 @@ impl Housekeeping {
     /// Before commands run: what they let expire is due from now on, and if the clock was set back that lies before the
     /// mark. By the next round it may be right again.
     fn note_clock(&mut self, state: &StorageState) {
+        if planted::is("clock-mark-not-taken-back") {
+            return;
+        }
         self.expired_until_ms = self.expired_until_ms.min(state.env.clock.unix_ms());
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bulkhead::resp::Value;
 
 use super::{Case, Finding, Oracle};
-use crate::history::{Loss, Operation};
+use crate::history::{Loss, Operation, Outcome};
 use crate::model;
 use crate::world::START_MS;
 
@@ -18,12 +18,15 @@ pub const ORACLE: Oracle = Oracle {
     check,
 };
 
-/// When a key may expire, on the wall clock.
+/// When a key may expire, on the wall clock. A key can be made to stay.
 struct Life {
     set: Duration,
     earliest_ms: i64,
     latest_ms: i64,
     is_certain: bool,
+    /// Since when it may never expire, and since when it must not.
+    may_stay: Option<Duration>,
+    stays: Option<Duration>,
 }
 
 fn check(case: &Case<'_>) -> Result<Finding, String> {
@@ -31,7 +34,13 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
         return Finding::checked(0);
     }
     let wall = WallClock::new(case);
-    let lives: BTreeMap<&[u8], Life> = case.history.operations.iter().filter_map(|one| life(one, &wall)).collect();
+    let mut lives: BTreeMap<&[u8], Life> = case.history.operations.iter().filter_map(|one| life(one, &wall)).collect();
+    for persist in case.history.operations.iter().filter(|one| one.args[0] == b"PERSIST") {
+        let Some(life) = lives.get_mut(persist.args[1].as_slice()) else { continue };
+        let may = matches!(&persist.outcome, Outcome::Unknown | Outcome::Reply(Value::Integer(1)));
+        life.may_stay = life.may_stay.or(may.then_some(persist.invoked));
+        life.stays = life.stays.or(persist.returned.filter(|_| persist.reply() == Some(&Value::Integer(1))));
+    }
     let mut checked = 0;
     for look in &case.history.operations {
         let Some(life) = look.args.get(1).and_then(|key| lives.get(key.as_slice())) else { continue };
@@ -52,7 +61,10 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
             let early = life.earliest_ms - shown;
             return Err(format!("{key} was gone {early} ms too early: {} at {returned:?}", look.line));
         }
-        if is_seen && now - life.latest_ms >= skew_ms {
+        if !is_seen && life.stays.is_some_and(|since| since < look.invoked) {
+            return Err(format!("{key} was made to stay and is gone: {} at {returned:?}", look.line));
+        }
+        if is_seen && now - life.latest_ms >= skew_ms && life.may_stay.is_none_or(|since| since > returned) {
             return Err(format!("{key} was there {} ms too long: {} at {returned:?}", now - life.latest_ms, look.line));
         }
     }
@@ -73,7 +85,7 @@ fn life<'h>(operation: &'h Operation, wall: &WallClock) -> Option<(&'h [u8], Lif
         _ => (least + number, most.saturating_add(number)),
     };
     let is_certain = operation.is_acknowledged();
-    Some((&args[1], Life { set: operation.invoked, earliest_ms, latest_ms, is_certain }))
+    Some((&args[1], Life { set: operation.invoked, earliest_ms, latest_ms, is_certain, may_stay: None, stays: None }))
 }
 
 /// What the wall clock has shown when.

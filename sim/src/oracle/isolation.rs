@@ -81,11 +81,14 @@ fn is_excused(case: &Case<'_>, operation: &Operation, returned: Duration) -> boo
 
 /// Reads may wait for a reader that is slow, ends, or starts.
 fn is_reader_troubled(case: &Case<'_>, from: Duration, to: Duration) -> bool {
-    let earlier = from.saturating_sub(Duration::from_secs(1));
+    let earlier = from.saturating_sub(Duration::from_secs(2));
     let troubles = |fault: &Fault| {
         matches!(
             fault,
-            Fault::Slow { .. } | Fault::RestartStorage | Fault::Panic { call: Call::Read | Call::Snapshot, .. }
+            Fault::Slow { .. }
+                | Fault::RestartStorage
+                | Fault::IoError { .. }
+                | Fault::Panic { call: Call::Read | Call::Snapshot, .. }
         )
     };
     if case.history.spells_during(earlier, to, troubles) {
@@ -95,7 +98,8 @@ fn is_reader_troubled(case: &Case<'_>, from: Duration, to: Duration) -> bool {
     let spells = &case.history.spells;
     let restarts = spells.iter().filter(|spell| spell.fault == Fault::RestartStorage && spell.from <= to);
     restarts.into_iter().any(|restart| {
-        let holds = |spell: &Spell| matches!(spell.fault, Fault::Stall { .. } | Fault::Slow { .. });
+        let holds =
+            |spell: &Spell| matches!(spell.fault, Fault::Stall { .. } | Fault::Hang { .. } | Fault::Slow { .. });
         let held = spells.iter().filter(|spell| holds(spell) && spell.from <= to && restart.from <= spell.to);
         held.into_iter().any(|spell| from <= spell.to + Duration::from_secs(1))
     })

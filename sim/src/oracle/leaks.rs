@@ -1,4 +1,4 @@
-//! Nothing is left behind: with all clients gone and everything answered, no request, byte, waiter, client or task is
+//! Nothing is left behind: with all clients gone and everything answered, no request, byte, waiter, client or thread is
 //! still accounted for, and each database counts as many keys as it has.
 
 use super::{Case, Finding, Oracle};
@@ -6,7 +6,7 @@ use crate::plan::Fault;
 
 pub const ORACLE: Oracle = Oracle {
     name: "leaks",
-    promise: "no request, byte, waiter, client, task or key is counted that is not there",
+    promise: "no request, byte, waiter, client, thread or key is counted that is not there",
     check,
 };
 
@@ -39,11 +39,16 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
             if *found as i64 != *counted {
                 return Err(format!("database {db} holds {found} keys, and DBSIZE says {counted}"));
             }
+            let fields = inventory.info.lines().find_map(|line| line.strip_prefix(&format!("db{db}:keys=")));
+            let shown = fields.and_then(|fields| fields.split(',').next()).unwrap_or("0");
+            if shown != counted.to_string() {
+                return Err(format!("database {db} holds {counted} keys, and INFO says {shown}"));
+            }
             checked += 1;
         }
     }
-    if let Some(left) = case.history.tasks_left.filter(|left| *left > 0) {
-        return Err(format!("{left} tasks are left after a clean stop"));
+    if let Some(left) = case.history.threads_left.filter(|left| *left > 0) {
+        return Err(format!("{left} engine threads are left after a clean stop"));
     }
     Finding::checked(checked)
 }

@@ -11,11 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use bulkhead::resp::Value;
 use foldhash::fast::FixedState;
 
 use super::{Case, Finding, Oracle, STARTING_MAX};
 use crate::history::{Ended, Loss, Operation, OperationId, Outcome};
-use crate::model::{self, Key, State, Touches};
+use crate::model::{self, Expected, Key, State, Touches};
 
 pub const ORACLE: Oracle = Oracle {
     name: "linearizability",
@@ -48,17 +49,60 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
 #[derive(Clone, Debug)]
 pub struct Call {
     pub label: String,
-    pub db: usize,
-    pub args: Vec<Vec<u8>>,
+    pub commands: Vec<Command>,
+    /// What it did is an array with a reply for each command: EXEC.
+    pub is_transaction: bool,
+    /// Reads that must say the same as when the connection began to watch their keys.
+    pub guards: Vec<(Command, Value)>,
     pub keys: Keys,
     pub invoked: Duration,
     /// `None`: its outcome is unknown.
-    pub reply: Option<(Duration, bulkhead::resp::Value)>,
+    pub reply: Option<(Duration, Value)>,
     /// The command of the same connection without which it cannot take effect.
     pub after: Option<OperationId>,
     /// From then on it cannot take effect any more, if its outcome is unknown.
     pub over: Duration,
     pub id: OperationId,
+}
+
+/// A command's database and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    pub db: usize,
+    pub args: Vec<Vec<u8>>,
+}
+
+impl Call {
+    fn is_read(&self) -> bool {
+        self.commands.iter().all(|command| model::is_read(&command.args))
+    }
+
+    /// What a transaction says of a command of its own that was refused.
+    fn refusal_within(&self, index: usize) -> Option<&Value> {
+        match &self.reply {
+            Some((_, Value::Array(replies))) if self.is_transaction => {
+                replies.get(index).filter(|reply| matches!(Outcome::of((*reply).clone()), Outcome::Refused(_)))
+            }
+            _ => None,
+        }
+    }
+
+    /// What it does to a state, and what it then says. `None`: it cannot be here.
+    fn apply(&self, state: &mut State) -> Option<Expected> {
+        for (command, said) in &self.guards {
+            if !model::apply(state, command.db, &command.args)?.allows(said) {
+                return None;
+            }
+        }
+        let mut replies = Vec::new();
+        for (index, command) in self.commands.iter().enumerate() {
+            replies.push(match self.refusal_within(index) {
+                Some(refusal) => Expected::Exactly(refusal.clone()),
+                None => model::apply(state, command.db, &command.args)?,
+            });
+        }
+        if self.is_transaction { Some(Expected::All(replies)) } else { replies.pop() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,26 +137,21 @@ fn ends(case: &Case<'_>) -> Vec<End> {
 fn calls(case: &Case<'_>) -> Vec<Call> {
     let mut calls = Vec::new();
     let mut last_of: BTreeMap<usize, (OperationId, usize)> = BTreeMap::new();
+    let mut transactions: BTreeMap<usize, Transaction> = BTreeMap::new();
     for (id, operation) in case.history.operations.iter().enumerate() {
+        let transaction = transactions.entry(operation.connection).or_default();
+        let Some(Effects { commands, is_transaction, guards }) = transaction.take(operation) else { continue };
         // It counts keys that expire as well; the leaks' oracle looks at it.
         if operation.client == "auditor" && model::name(&operation.args) == "DBSIZE" {
             continue;
         }
-        let keys = match model::touches(operation.db, &operation.args) {
-            Touches::Nothing => continue,
-            // Keys that expire, and journals, have oracles of their own.
-            Touches::Keys(keys) if keys.iter().any(|(_, key)| key.starts_with(b"t:") || key.starts_with(b"j:")) => {
-                continue;
-            }
-            Touches::Keys(keys) => Keys::These(keys),
-            Touches::Everything => Keys::Everything,
-        };
-        if model::apply(&mut State::new(), operation.db, &operation.args).is_none() {
-            continue;
-        }
+        let looked_at = guards.iter().map(|(command, _)| command);
+        let Some(keys) = keys(commands.iter().chain(looked_at)) else { continue };
         let reply = match &operation.outcome {
             Outcome::Refused(_) => continue,
-            Outcome::Unknown if model::is_read(&operation.args) => continue,
+            // Touched keys were watched, or a command could not be queued: nothing happened.
+            Outcome::Reply(Value::Null | Value::NullArray | Value::Error(_)) if is_transaction => continue,
+            Outcome::Unknown if commands.iter().all(|command| model::is_read(&command.args)) => continue,
             Outcome::Unknown => None,
             Outcome::Reply(reply) => {
                 Some((operation.returned.expect("a reply came at some time") + case.skew(), reply.clone()))
@@ -130,11 +169,83 @@ fn calls(case: &Case<'_>) -> Vec<Call> {
             true => last_of.insert(operation.connection, (id, operation.pipeline)),
             false => last_of.remove(&operation.connection),
         };
-        let Operation { client, line, db, args, invoked, .. } = operation;
-        let label = format!("{client}: {line}");
-        calls.push(Call { label, db: *db, args: args.clone(), keys, invoked: *invoked, reply, after, over, id });
+        let Operation { client, line, invoked, .. } = operation;
+        let label = match is_transaction {
+            true => {
+                format!("{client}: {line} of {}", commands.iter().map(Command::shown).collect::<Vec<_>>().join(", "))
+            }
+            false => format!("{client}: {line}"),
+        };
+        let invoked = *invoked;
+        calls.push(Call { label, commands, is_transaction, guards, keys, invoked, reply, after, over, id });
     }
     calls
+}
+
+/// What an operation does to keys.
+struct Effects {
+    commands: Vec<Command>,
+    is_transaction: bool,
+    guards: Vec<(Command, Value)>,
+}
+
+/// What a connection has queued behind MULTI, and what it watches.
+#[derive(Default)]
+struct Transaction {
+    queued: Option<Vec<Command>>,
+    watched: Vec<Vec<u8>>,
+    guards: Vec<(Command, Value)>,
+}
+
+impl Transaction {
+    /// What `operation` does by itself; `None`: nothing, or not yet.
+    fn take(&mut self, operation: &Operation) -> Option<Effects> {
+        let command = Command { db: operation.db, args: operation.args.clone() };
+        match model::name(&operation.args).as_str() {
+            "MULTI" => self.queued = Some(Vec::new()),
+            "WATCH" => self.watched.extend(operation.args[1..].iter().cloned()),
+            "EXEC" => {
+                let Transaction { queued, guards, .. } = std::mem::take(self);
+                return queued.map(|commands| Effects { commands, is_transaction: true, guards });
+            }
+            _ => match &mut self.queued {
+                Some(queued) => queued.push(command),
+                None => {
+                    if let Some(reply) = operation.reply()
+                        && model::name(&command.args) == "GET"
+                        && command.args.get(1).is_some_and(|key| self.watched.contains(key))
+                    {
+                        self.guards.push((command.clone(), reply.clone()));
+                    }
+                    return Some(Effects { commands: vec![command], is_transaction: false, guards: Vec::new() });
+                }
+            },
+        }
+        None
+    }
+}
+
+impl Command {
+    fn shown(&self) -> String {
+        self.args.iter().map(|arg| arg.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The keys of commands that the model knows; `None`: they are none of its business.
+fn keys<'c>(commands: impl Iterator<Item = &'c Command>) -> Option<Keys> {
+    let mut all = Vec::new();
+    for Command { db, args } in commands {
+        // Keys that expire, and journals, have oracles of their own.
+        let is_elsewhere = |(_, key): &Key| key.starts_with(b"t:") || key.starts_with(b"j:");
+        match model::touches(*db, args) {
+            Touches::Nothing => return None,
+            Touches::Everything => return Some(Keys::Everything),
+            Touches::Keys(keys) if keys.iter().any(is_elsewhere) => return None,
+            Touches::Keys(keys) => all.extend(keys),
+        }
+        model::apply(&mut State::new(), *db, args)?;
+    }
+    (!all.is_empty()).then_some(Keys::These(all))
 }
 
 /// Until when a command whose outcome is unknown may still take effect: by then its deadline has passed, and whatever was
@@ -232,7 +343,7 @@ impl States {
             return *known;
         }
         let mut after = self.states[state as usize].clone();
-        let expected = model::apply(&mut after, call.db, &call.args);
+        let expected = call.apply(&mut after);
         let is_right = expected.is_some_and(|it| call.reply.as_ref().is_none_or(|(_, reply)| it.allows(reply)));
         let after = is_right.then(|| self.id(after));
         self.effects.insert((state, place), after);
@@ -303,7 +414,7 @@ impl<'c> Search<'c> {
         let awaited: BTreeSet<OperationId> = calls.iter().filter_map(|call| call.after).collect();
         let facts = calls.iter().map(|call| Facts {
             after: call.after.and_then(|id| places.get(&id).copied()),
-            is_read: model::is_read(&call.args),
+            is_read: call.is_read(),
             is_awaited: awaited.contains(&call.id),
         });
         let mut states = States::default();
@@ -499,11 +610,10 @@ fn show(datum: &model::Datum) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bulkhead::resp::{CommandArgs, Value};
+    use bulkhead::resp::CommandArgs;
 
     use super::*;
     use crate::dice::Dice;
-    use crate::model::Expected;
 
     fn at(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -514,8 +624,9 @@ mod tests {
         let args: Vec<Vec<u8>> = args.iter().map(<[u8]>::to_vec).collect();
         let Touches::Keys(keys) = model::touches(0, &args) else { panic!("{line} names its keys") };
         let reply = reply.map(|(returned, value)| (at(returned), value));
-        let (label, keys) = (line.to_string(), Keys::These(keys));
-        Call { label, db: 0, args, keys, invoked: at(invoked), reply, after: None, over: at(1000), id }
+        let (label, keys, invoked, over) = (line.to_string(), Keys::These(keys), at(invoked), at(1000));
+        let commands = vec![Command { db: 0, args }];
+        Call { label, commands, is_transaction: false, guards: Vec::new(), keys, invoked, reply, after: None, over, id }
     }
 
     fn is_explained(calls: &[Call], ends: &[End]) -> bool {
@@ -619,7 +730,7 @@ mod tests {
                     None => true,
                 });
                 let mut after = state.clone();
-                let expected = model::apply(&mut after, 0, &call.args).expect("the model knows it");
+                let expected = call.apply(&mut after).expect("the model knows it");
                 let fits = call.reply.as_ref().is_none_or(|(_, reply)| expected.allows(reply));
                 let mut rest = left.clone();
                 rest.remove(place);

@@ -3,6 +3,7 @@
 //! An oracle may be silent where it cannot tell; it must never accuse a server that kept its word. What it cannot decide
 //! it counts as undecided, so that blindness shows.
 
+mod answers;
 mod durability;
 mod exactly_once;
 mod expiry;
@@ -48,6 +49,7 @@ impl Finding {
 
 pub const ALL: &[Oracle] = &[
     order::ORACLE,
+    answers::ORACLE,
     refusal::ORACLE,
     exactly_once::ORACLE,
     durability::ORACLE,
@@ -60,6 +62,8 @@ pub const ALL: &[Oracle] = &[
 
 /// What `everysec` may lose: a second, and the time that a thread may take to get going.
 const LOSS_WINDOW: Duration = Duration::from_millis(1100);
+/// How long a server may take to open an engine anew that has failed, once it can.
+const REOPENING_MAX: Duration = Duration::from_secs(5);
 /// How long a server may take from its start to the first sync.
 const STARTING_MAX: Duration = Duration::from_millis(300);
 
@@ -89,9 +93,10 @@ impl Case<'_> {
 /// Until when nothing could be synced because of a fault; zero if it does not matter to syncing.
 fn hindered_until(spell: &Spell) -> Duration {
     match spell.fault {
-        Fault::NoSpace { .. } | Fault::Slow { .. } => spell.to + LOSS_WINDOW,
-        // Read-only until the engine is opened anew.
-        Fault::IoError { .. } | Fault::SyncFails { .. } => Duration::from_secs(3600),
+        Fault::NoSpace { .. } | Fault::Slow { .. } | Fault::Hang { .. } => spell.to + LOSS_WINDOW,
+        // Until the engine is opened anew.
+        Fault::IoError { .. } => spell.to + REOPENING_MAX,
+        Fault::SyncFails { .. } => Duration::from_secs(3600),
         Fault::Panic { call: Call::Sync, .. } => spell.to + Duration::from_secs(2),
         Fault::Stop { .. } | Fault::Kill { .. } => spell.to + STARTING_MAX,
         _ => Duration::ZERO,

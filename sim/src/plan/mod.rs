@@ -101,8 +101,10 @@ impl Action {
 /// What befalls the server. Whatever lasts ends by itself, or when everything is healed; what lasts for 0 ms only then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// Writes wait.
+    /// The engine has stopped writes, as RocksDB does when compaction does not keep up.
     Stall { for_ms: u64 },
+    /// Whatever writes or syncs does not come back.
+    Hang { for_ms: u64 },
     /// Writes are refused for want of space.
     NoSpace { for_ms: u64 },
     /// Writes fail, and the engine is read-only from then on; reads fail meanwhile.
@@ -165,6 +167,7 @@ impl Fault {
     pub fn word(&self) -> &'static str {
         match self {
             Fault::Stall { .. } => "stall",
+            Fault::Hang { .. } => "hang",
             Fault::NoSpace { .. } => "no-space",
             Fault::IoError { .. } => "io-error",
             Fault::SyncFails { .. } => "sync-fails",
@@ -187,6 +190,7 @@ impl Fault {
     pub fn duration_ms(&self) -> u64 {
         match *self {
             Fault::Stall { for_ms }
+            | Fault::Hang { for_ms }
             | Fault::NoSpace { for_ms }
             | Fault::IoError { for_ms }
             | Fault::SyncFails { for_ms }

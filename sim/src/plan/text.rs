@@ -68,6 +68,7 @@ impl fmt::Display for Fault {
         f.write_str(self.word())?;
         match *self {
             Fault::Stall { for_ms }
+            | Fault::Hang { for_ms }
             | Fault::NoSpace { for_ms }
             | Fault::IoError { for_ms }
             | Fault::SyncFails { for_ms }
@@ -151,6 +152,7 @@ fn parse_fault(text: &str) -> Result<Fault, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let fault = match words[..] {
         ["stall", ms] => Fault::Stall { for_ms: number(ms)? },
+        ["hang", ms] => Fault::Hang { for_ms: number(ms)? },
         ["no-space", ms] => Fault::NoSpace { for_ms: number(ms)? },
         ["io-error", ms] => Fault::IoError { for_ms: number(ms)? },
         ["sync-fails", ms] => Fault::SyncFails { for_ms: number(ms)? },
@@ -214,6 +216,7 @@ config appendfsync always
 config batch-size 3
 fault 1 stall 500
 fault 2 no-space 1
+fault 2 hang 3
 fault 3 io-error 2
 fault 4 sync-fails 3
 fault 5 slow 100 4
@@ -244,7 +247,7 @@ client c1
     fn a_plan_survives_being_written_down() {
         let plan: Plan = EVERYTHING.parse().expect("it is a plan");
         assert_eq!(plan.to_string(), EVERYTHING);
-        assert_eq!(plan.faults.len(), 16, "every kind of fault is here");
+        assert_eq!(plan.faults.len(), 17, "every kind of fault is here");
         assert_eq!(plan.commands(), 6);
         assert_eq!(plan.directive("batch-size"), Some("3"));
     }

@@ -4,6 +4,7 @@
 use super::faults::{self, Kind};
 use super::roles::{Pace, watcher};
 use super::{Scenario, Sketch, configuration};
+use crate::plan::Fault;
 use crate::world::START_MS;
 
 pub const SCENARIO: Scenario = Scenario {
@@ -13,13 +14,22 @@ pub const SCENARIO: Scenario = Scenario {
         let config = configuration(dice);
         let clients = (0..dice.between(1..=2))
             .map(|number| {
-                let pace = Pace { commands_max: 1, pause_ms_max: 300, ..Pace::draw(dice, 20) };
+                let pause_ms_max = dice.pick(&[20, 300]);
+                let pace = Pace { commands_max: 1, pause_ms_max, ..Pace::draw(dice, 40) };
                 watcher(dice, &format!("t{number}"), pace, START_MS)
             })
             .collect();
         let kinds = [Kind::ClockJump, Kind::ClockJump, Kind::ClockJump, Kind::RestartStorage, Kind::Kill];
         let count = dice.between(0..=6);
-        let faults = faults::draw(dice, &kinds, count, 2500);
+        let mut faults = faults::draw(dice, &kinds, count, 1500);
+        // Forth, back and forth again: what was set in between lies before what was thought to be the past.
+        for _ in 0..dice.between(0..=2) {
+            let (mut at_ms, by_ms) = (dice.between(5..=1000), dice.between(300..=4000) as i64);
+            for by_ms in [by_ms, -by_ms, 2 * by_ms] {
+                faults.push((at_ms, Fault::ClockJump { by_ms }));
+                at_ms += dice.between(20..=250);
+            }
+        }
         Sketch { config, clients, faults, heal_ms: 0 }
     },
 };

@@ -7,6 +7,7 @@ use crate::plan::{Call, Fault};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Stall,
+    Hang,
     NoSpace,
     IoError,
     SyncFails,
@@ -27,6 +28,7 @@ pub enum Kind {
 
 pub const ALL: &[Kind] = &[
     Kind::Stall,
+    Kind::Hang,
     Kind::NoSpace,
     Kind::IoError,
     Kind::SyncFails,
@@ -70,6 +72,7 @@ fn one(dice: &mut Dice, kinds: &[Kind]) -> Fault {
     let down_ms = dice.pick(&[0, 0, 1, 10, 100, 1000]);
     match dice.pick(kinds) {
         Kind::Stall => Fault::Stall { for_ms },
+        Kind::Hang => Fault::Hang { for_ms },
         Kind::NoSpace => Fault::NoSpace { for_ms },
         Kind::IoError => Fault::IoError { for_ms },
         Kind::SyncFails => Fault::SyncFails { for_ms },

@@ -68,14 +68,16 @@ impl Scenario {
 
 /// A server's configuration: every run has another.
 fn configuration(dice: &mut Dice) -> Vec<String> {
+    let batch_size = dice.pick(&[1, 3, 16, 256]);
     vec![
         format!("appendfsync {}", dice.pick(&["always", "everysec", "no"])),
         format!("storage-threads {}", dice.between(1..=4)),
         format!("network-threads {}", dice.between(1..=2)),
         format!("runtime-mode {}", dice.pick(&["dual", "dual", "dual", "dual", "single"])),
-        format!("batch-size {}", dice.pick(&[1, 3, 16, 256])),
+        format!("batch-size {batch_size}"),
         format!("batch-timeout {}", dice.pick(&[0, 0, 0, 3000])),
-        format!("channel-capacity {}", dice.pick(&[256, 16384])),
+        format!("channel-capacity {}", dice.pick(&[batch_size.max(16), 256, 16384])),
+        format!("record-cache-size {}", dice.pick(&["0", "64kb", "16mb"])),
         "request-timeout 2000".into(),
     ]
 }

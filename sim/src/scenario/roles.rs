@@ -72,7 +72,7 @@ pub fn counter(dice: &mut Dice, name: &str, keys: u64, pace: Pace) -> ClientPlan
 /// Works on a few keys `r:…` with whatever there is, together with others.
 pub fn register(dice: &mut Dice, name: &str, keys: u64, families: &[&Family], pace: Pace) -> ClientPlan {
     let mut sent = 0;
-    client(dice, name, pace, |dice| {
+    let mut client = client(dice, name, pace, |dice| {
         sent += 1;
         let family = dice.pick(families);
         let mut key = || format!("r:{}{}", family.prefix, dice.between(0..=keys - 1));
@@ -81,7 +81,30 @@ pub fn register(dice: &mut Dice, name: &str, keys: u64, families: &[&Family], pa
         let number = dice.between(0..=20);
         let form = dice.pick(family.forms);
         form.replace("$a", &a).replace("$b", &b).replace("$w", &word).replace("$n", &number.to_string())
-    })
+    });
+    if is_served("multi") && dice.one_in(2) {
+        let watched = format!("r:{}0", dice.pick(families).prefix);
+        make_transactions(dice, &mut client, &watched);
+    }
+    client
+}
+
+/// Makes some pipelines transactions, some of which hold only if a key that was read before did not change.
+fn make_transactions(dice: &mut Dice, client: &mut ClientPlan, watched: &str) {
+    for mut step in std::mem::take(&mut client.steps) {
+        if let Action::Send(lines) = &mut step.action
+            && dice.one_in(4)
+        {
+            if dice.one_in(2) {
+                let look = vec![format!("WATCH {watched}"), format!("GET {watched}")];
+                client.steps.push(Step { wait_ms: step.wait_ms, action: Action::Send(look) });
+                step.wait_ms = dice.between(0..=30);
+            }
+            lines.insert(0, "MULTI".into());
+            lines.push("EXEC".into());
+        }
+        client.steps.push(step);
+    }
 }
 
 /// Commands that belong together, on keys of their own. `$a` and `$b` stand for keys, `$w` for a word of the client's own,
@@ -253,23 +276,23 @@ pub fn reader(dice: &mut Dice, name: &str, keys: u64, pace: Pace) -> ClientPlan 
     })
 }
 
-/// Sets keys `t:…` that expire, and looks after them.
+/// Sets keys `t:…` that expire, looks after them, and lets some live on.
 pub fn watcher(dice: &mut Dice, name: &str, pace: Pace, start_ms: i64) -> ClientPlan {
     let mut set = 0;
     let mut clock_ms = start_ms;
-    let pause_ms_max = pace.pause_ms_max.max(100) as i64;
-    client(dice, name, Pace { pause_ms_max: pause_ms_max as u64, ..pace }, |dice| {
+    let pause_ms_max = pace.pause_ms_max as i64;
+    client(dice, name, pace, |dice| {
         clock_ms += pause_ms_max / 4;
         if set == 0 || dice.one_in(3) {
             set += 1;
-            let ttl_ms = dice.between(1..=3000) as i64;
+            let ttl_ms = if dice.one_in(2) { dice.between(1..=200) } else { dice.between(1..=3000) } as i64;
             return match dice.one_in(2) {
                 true => format!("SET t:{name}:{set} v PX {ttl_ms}"),
                 false => format!("SET t:{name}:{set} v PXAT {}", clock_ms + ttl_ms + 1000),
             };
         }
-        let number = dice.between(1..=set);
-        format!("{} t:{name}:{number}", dice.pick(&["GET", "EXISTS", "TYPE"]))
+        let number = if dice.one_in(2) { set } else { dice.between(1..=set) };
+        format!("{} t:{name}:{number}", dice.pick(&["GET", "EXISTS", "TYPE", "PERSIST"]))
     })
 }
 

@@ -1,21 +1,20 @@
 //! One client, alone with the server: every reply is the one that the model predicts, in whatever pieces bytes arrive, and
 //! after a stop and a start everything is still there.
 
+use super::faults::{self, Kind};
 use super::roles::{Pace, soloist};
 use super::{Scenario, Sketch, configuration};
-use crate::plan::Fault;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "session",
-    about: "one client alone, whose every reply the model predicts, across clean stops",
+    about: "one client alone, whose every reply the model predicts, across stops, restarts and panics",
     draw: |dice| {
         let config = configuration(dice);
         let pace = Pace { commands_max: dice.pick(&[1, 4, 24]), ..Pace::draw(dice, 40) };
         let clients = vec![soloist(dice, "soloist", pace)];
-        let faults = match dice.one_in(3) {
-            true => vec![(dice.between(5..=300), Fault::Stop { down_ms: dice.pick(&[0, 10, 100]) })],
-            false => Vec::new(),
-        };
+        let kinds = [Kind::Stop, Kind::Stop, Kind::RestartStorage, Kind::WriterPanic, Kind::Kill, Kind::Cold];
+        let count = dice.pick(&[0, 0, 1, 2]);
+        let faults = faults::draw(dice, &kinds, count, 300);
         Sketch { config, clients, faults, heal_ms: 0 }
     },
 };

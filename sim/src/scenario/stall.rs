@@ -18,7 +18,7 @@ pub const SCENARIO: Scenario = Scenario {
             let pace = Pace::draw(dice, 30);
             clients.push(counter(dice, &format!("w{number}"), keys, pace));
         }
-        let kinds = [Kind::Stall, Kind::Stall, Kind::Stall, Kind::NoSpace, Kind::IoError, Kind::SyncFails, Kind::Cold];
+        let kinds = [Kind::Stall, Kind::Stall, Kind::Hang, Kind::NoSpace, Kind::IoError, Kind::SyncFails, Kind::Cold];
         let count = dice.between(1..=3);
         let faults = faults::draw(dice, &kinds, count, 500);
         Sketch { config, clients, faults, heal_ms: dice.pick(&[500, 1000, 3500]) }

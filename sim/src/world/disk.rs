@@ -26,6 +26,8 @@ pub const INJECTED: &str = "injected panic";
 #[derive(Default)]
 struct Troubles {
     slowness: Duration,
+    /// How many faults hold whoever writes.
+    hangs: u64,
     /// One read in so many; 0: none.
     damage: u64,
     cold: u64,
@@ -55,6 +57,7 @@ impl Disk {
         }
         let troubles = &mut self.troubles().0;
         match *fault {
+            Fault::Hang { .. } => troubles.hangs += 1,
             Fault::Slow { each_ms, .. } => troubles.slowness = Duration::from_millis(each_ms),
             Fault::Damage { one_in, .. } => troubles.damage = one_in,
             Fault::Cold { one_in, .. } => troubles.cold = one_in,
@@ -75,6 +78,7 @@ impl Disk {
         }
         let troubles = &mut self.troubles().0;
         match fault {
+            Fault::Hang { .. } => troubles.hangs = troubles.hangs.saturating_sub(1),
             Fault::Slow { .. } => troubles.slowness = Duration::ZERO,
             Fault::Damage { .. } => troubles.damage = 0,
             Fault::Cold { .. } => troubles.cold = 0,
@@ -83,6 +87,12 @@ impl Disk {
             }
             _ => {}
         }
+    }
+
+    /// Whether a call of the engine that writes would not come back for now. While the engine has only stopped writes, it
+    /// says so to who asks not to wait, and that all but who opens it do.
+    pub fn holds(&self, is_opening: bool) -> bool {
+        self.troubles().0.hangs > 0 || is_opening && self.memory.fault() == Some(DiskFault::WriteStall)
     }
 
     pub fn slowness(&self) -> Duration {
@@ -239,7 +249,7 @@ impl Engine for TracedEngine {
 
     fn write(&self, batch: &WriteBatch, options: WriteOptions) -> Result<(), EngineError> {
         let stalls = self.disk.memory.fault() == Some(DiskFault::WriteStall) && !options.no_slowdown;
-        assert!(!stalls, "a stalled write blocks the simulation: its thread must be among runtime::WRITERS");
+        assert!(!stalls, "whoever waits out a write stall within the engine blocks all of the simulation");
         self.disk.pass(Call::BeforeWrite);
         let (mutations, durability) = (batch.mutations.len(), options.durability);
         let written = self.traced(&format!("write of {mutations}, {durability:?}"), self.engine.write(batch, options));
@@ -270,6 +280,10 @@ impl Engine for TracedEngine {
 
     fn awaits_sync(&self) -> bool {
         self.engine.awaits_sync()
+    }
+
+    fn writes_stopped(&self) -> bool {
+        self.engine.writes_stopped()
     }
 
     fn statistics(&self) -> EngineStatistics {

@@ -8,7 +8,7 @@
 //! The bodies of the tasks are kept in [`Tasks`], for one reason: when a runtime is dropped, as in a crash, tokio drops
 //! its tasks in an order that depends on how many the process has started before, and with them sockets say goodbye.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bulkhead::engine::memory::DiskFault;
 use bulkhead::engine::thread::as_engine_thread;
 use bulkhead::env::{BoxFuture, Domain, DomainSpec, Runtimes};
 use tokio::task::JoinSet;
@@ -38,9 +37,11 @@ pub struct Weather {
 /// The longest that a task stands still.
 pub const PAUSE_MS_MAX: u64 = 5;
 
-/// The engine threads that write. A stalled write blocks its thread, and here there is one thread only: so while the disk
-/// stalls writes, these tasks are held instead, before their next step.
-const WRITERS: &[&str] = &["sto-writer", "sto-open"];
+/// The engine threads that write. A write that hangs blocks its thread, and here there is one thread only: so while the
+/// disk hangs, these tasks are held instead, before their next step.
+const WRITERS: &[&str] = &["sto-writer", OPENER, "sto-sync"];
+/// The thread that opens and closes the engine.
+const OPENER: &str = "sto-open";
 
 /// The bodies of a machine's tasks, by the order in which they were started.
 #[derive(Default)]
@@ -51,6 +52,7 @@ struct TaskList {
     started: u64,
     /// Without those that are running just now.
     bodies: BTreeMap<u64, BoxFuture<'static, ()>>,
+    threads: BTreeSet<u64>,
     crashing: bool,
 }
 
@@ -60,16 +62,19 @@ impl Tasks {
         self.lock().crashing = crashing;
     }
 
-    /// How many have not ended.
-    pub fn alive(&self) -> usize {
-        self.lock().bodies.len()
+    /// How many engine threads have not ended. (Of a domain's own tasks nobody waits for the end.)
+    pub fn threads_alive(&self) -> usize {
+        self.lock().threads.len()
     }
 
-    fn add(&self, body: BoxFuture<'static, ()>) -> u64 {
+    fn add(&self, body: BoxFuture<'static, ()>, is_thread: bool) -> u64 {
         let mut list = self.lock();
         list.started += 1;
         let number = list.started;
         list.bodies.insert(number, body);
+        if is_thread {
+            list.threads.insert(number);
+        }
         number
     }
 
@@ -84,6 +89,7 @@ impl Tasks {
     fn end(&self, number: u64) {
         let ending: Vec<_> = {
             let mut list = self.lock();
+            list.threads.remove(&number);
             match list.crashing {
                 true => std::mem::take(&mut list.bodies).into_values().collect(),
                 false => list.bodies.remove(&number).into_iter().collect(),
@@ -139,10 +145,21 @@ struct SimDomain {
 }
 
 impl SimDomain {
-    fn steps(&self, body: BoxFuture<'static, ()>, is_engine: bool, writes: bool) -> Steps {
+    fn steps(&self, body: BoxFuture<'static, ()>, is_engine: bool, name: &str) -> Steps {
         let dice = self.dice.lock().expect("a draw does not panic").fork();
+        let (writes, opens) = (WRITERS.contains(&name), name == OPENER);
         let (tasks, weather, hurdle) = (self.tasks.clone(), self.weather, Hurdle::Undrawn);
-        Steps { number: tasks.add(body), tasks, dice, weather, hurdle, disk: self.disk.clone(), writes, is_engine }
+        Steps {
+            number: tasks.add(body, !name.is_empty()),
+            tasks,
+            dice,
+            weather,
+            hurdle,
+            disk: self.disk.clone(),
+            writes,
+            opens,
+            is_engine,
+        }
     }
 }
 
@@ -151,12 +168,12 @@ impl Domain for SimDomain {
         let mut own = self.own.lock().expect("starting a task does not panic");
         // Those that ended are forgotten here, or a domain would grow with every connection.
         while own.try_join_next().is_some() {}
-        own.spawn(self.steps(body, self.spec.engine_on_workers, false));
+        own.spawn(self.steps(body, self.spec.engine_on_workers, ""));
     }
 
     fn spawn_engine_body(&self, name: String, body: BoxFuture<'static, ()>) -> io::Result<()> {
         self.trace.event(self.spec.name, format_args!("starts engine thread {name}"));
-        tokio::spawn(self.steps(body, true, WRITERS.contains(&name.as_str())));
+        tokio::spawn(self.steps(body, true, &name));
         Ok(())
     }
 
@@ -183,8 +200,9 @@ struct Steps {
     weather: Weather,
     hurdle: Hurdle,
     disk: Arc<Disk>,
-    /// A write stall of the disk holds the task.
+    /// The task writes, and is held while the disk hangs; or even opens the engine.
     writes: bool,
+    opens: bool,
     is_engine: bool,
 }
 
@@ -205,7 +223,7 @@ impl Steps {
     }
 
     fn is_held(&self) -> bool {
-        self.writes && self.disk.memory.fault() == Some(DiskFault::WriteStall)
+        self.writes && self.disk.holds(self.opens)
     }
 }
 

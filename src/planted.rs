@@ -1,0 +1,68 @@
+//! Bugs on purpose, each a mistake that a good engineer could make here, to measure how soon the tests notice. Where one is
+//! planted stands `planted::is("its-name")`.
+//!
+//! Only the feature `planted-bugs` makes any of them possible, which no server is ever built with. Without it [`is`] is a
+//! constant, and nothing of this is in the program.
+
+/// All of them: name, and what goes wrong.
+pub const BUGS: &[(&str, &str)] = &[
+    ("acknowledged-though-not-committed", "a group whose commit failed is answered as if it had been committed"),
+    ("always-is-not-synced", "appendfsync always commits without waiting for the fsync"),
+    ("batch-in-two-commits", "a group is committed in two write batches"),
+    ("breaker-stays-open", "a probe that succeeds does not close the breaker"),
+    ("cache-before-commit", "records are published to the cache though their commit failed"),
+    ("clock-mark-not-taken-back", "the mark of expired keys stays when the wall clock is set back"),
+    ("cold-read-answers-twice", "a read that needs the disk leaves the replies of its first try"),
+    ("commit-record-before-commit", "a group counts as committed before the engine has it"),
+    ("connection-waits-for-writes", "nobody is admitted while a write is queued"),
+    ("count-ignores-overwritten", "RENAME over an existing key does not count that one as gone"),
+    ("deadline-ignored", "a request that storage does not answer is waited for without end"),
+    ("doubt-is-called-refusal", "a write that may have been executed is answered with TRYAGAIN"),
+    ("engine-not-closed", "a stop forgets to sync and close the engine"),
+    ("everysec-is-every-three", "the WAL is synced every three seconds"),
+    ("expired-is-read", "a read shows a key whose time has passed, until housekeeping removes it"),
+    ("expiry-races-set", "housekeeping removes what the expiry index names, though the key has lost its expiry"),
+    ("failed-command-leaves-traces", "the effects of a command that failed are kept"),
+    ("half-close-drops-replies", "a client that closes its half of the connection does not get what it waits for"),
+    ("no-sync-at-start", "what a killed process wrote is not synced when the next one starts"),
+    ("panicked-thread-stays-dead", "a storage thread that panicked is not started again"),
+    ("partial-write-is-whole", "what a socket did not take of a reply is dropped"),
+    ("queued-is-left-queued", "a request that is given up at its deadline is not withdrawn"),
+    ("reads-queue-behind-writes", "reads go through the writer's queue"),
+    ("registration-leaks", "a client whose connection broke stays in the client list"),
+    ("reply-overtakes", "a reply that the network side knows does not wait for those before it"),
+    ("share-leaks", "a failed group keeps its share of the channel's bytes"),
+    ("split-command-is-lost", "what was received of a command is forgotten if it ends within a line"),
+    ("watch-is-not-looked-at", "EXEC runs though a watched key was touched"),
+    ("write-in-doubt-is-repeated", "a write that may have been executed is sent again"),
+];
+
+#[cfg(feature = "planted-bugs")]
+mod planting {
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<&'static str>> = const { Cell::new(None) };
+    }
+
+    /// Plants one bug, or none, in everything that runs on this thread.
+    pub fn plant(name: Option<&'static str>) {
+        PLANTED.set(name);
+    }
+
+    /// Whether that bug is planted.
+    pub fn is(name: &str) -> bool {
+        debug_assert!(super::BUGS.iter().any(|(known, _)| *known == name), "{name} is not in the list");
+        PLANTED.get() == Some(name)
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use planting::{is, plant};
+
+/// Whether that bug is planted: never.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub const fn is(_name: &str) -> bool {
+    false
+}
