@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::CommandTable;
 use super::table::Call;
-use crate::channel::{KeyEventQueue, StorageClient};
+use crate::channel::{KeyEventQueue, StorageClient, Waiters};
 use crate::config::{ConfigSetError, LiveConfig, Pairs};
 use crate::env::{Domain, Env, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache, WatchSet, Watches};
@@ -82,6 +82,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// WATCH
     pub watches: Option<WatchSet>,
+    /// What runs is part of a transaction, and may not wait.
+    pub denies_blocking: bool,
 }
 
 impl Session {
@@ -89,7 +91,19 @@ impl Session {
         let authenticated = server.config.current().requirepass().is_empty();
         let (db, protocol, reply_mode) = (0, Protocol::Resp2, ReplyMode::On);
         let (subscriber, transaction, watches) = (None, None, None);
-        Session { server, client, db, protocol, authenticated, reply_mode, subscriber, transaction, watches }
+        let denies_blocking = false;
+        Session {
+            server,
+            client,
+            db,
+            protocol,
+            authenticated,
+            reply_mode,
+            subscriber,
+            transaction,
+            watches,
+            denies_blocking,
+        }
     }
 
     /// Its subscriptions, to add to them.
@@ -136,6 +150,8 @@ pub struct Server {
     /// Records in memory, which reads may be answered from without storage.
     pub records: Arc<RecordCache>,
     pub watches: Arc<Watches>,
+    /// Who waits in a blocking command.
+    pub waiters: Arc<Waiters>,
     pub shutdown: Arc<ShutdownRequest>,
     /// 40 hexadecimal digits, new at every start (INFO's `run_id`).
     pub run_id: String,

@@ -112,6 +112,7 @@ fn serve(state: &StorageState, mut read: Read, tier: ReadTier, short_only: bool)
                     return Some(read);
                 }
             }
+            Step::Wait(_) => unreachable!("invariant: what waits is a write"),
             Step::Exec(transaction) if short_only && is_long(transaction) => return Some(read),
             Step::Exec(transaction) => {
                 match run_transaction(state, transaction, &read.client, tier, &mut read.replies) {
@@ -160,7 +161,7 @@ fn run_transaction(
             Some(parts)
         }
         Err(Restart::Disk) => None,
-        Err(Restart::Snapshot) => unreachable!("a snapshot asked for a snapshot"),
+        Err(restart) => unreachable!("a read on a snapshot asked for {restart:?}"),
     }
 }
 
@@ -190,6 +191,6 @@ fn run(
             true
         }
         Err(Restart::Disk) => false,
-        Err(Restart::Snapshot) => unreachable!("a snapshot asked for a snapshot"),
+        Err(restart) => unreachable!("a read on a snapshot asked for {restart:?}"),
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use super::background::{self, BackgroundTaskManager};
 use super::execute::Surroundings;
 use super::{maintenance, reader, writer};
-use crate::channel::{KeyEventQueue, MessageChannel};
+use crate::channel::{KeyEventQueue, MessageChannel, Waiters};
 use crate::config::{Fsync, LiveConfig};
 use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
@@ -52,6 +52,7 @@ pub struct StorageState {
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
     pub watches: Arc<Watches>,
+    pub waiters: Arc<Waiters>,
     pub stats: Arc<ServerStats>,
     pub background: Arc<BackgroundTaskManager>,
     pub engine_statistics: ArcSwap<EngineStatistics>,
@@ -192,6 +193,7 @@ pub struct StorageParts {
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
     pub watches: Arc<Watches>,
+    pub waiters: Arc<Waiters>,
     pub stats: Arc<ServerStats>,
     pub records: Arc<RecordCache>,
     pub background: Arc<BackgroundTaskManager>,
@@ -337,6 +339,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         keyspace_stats,
         key_events,
         watches,
+        waiters,
         stats,
         background,
         records,
@@ -379,6 +382,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         keyspace_stats,
         key_events,
         watches,
+        waiters,
         stats,
         latest,
         failed,

@@ -27,8 +27,10 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
     let mut buffer = Vec::new();
     let mut housekeeping = Housekeeping::new(&state);
     let mut stall = Stall::default();
-    // How far an earlier writer came is not known: whoever watches a key may have missed a change.
+    // How far an earlier writer came is not known: whoever watches a key may have missed a change, and whoever waits for
+    // one may have been overlooked.
     state.watches.touch_all();
+    state.waiters.note_overlooked();
     loop {
         let batch_size = state.config.current().runtime.batch_size;
         tokio::select! {
@@ -116,6 +118,15 @@ async fn commit_all(
     }
 }
 
+/// Looks after those who wait for keys and may have been passed over. If that fails they are looked after next time.
+async fn serve_overlooked(state: &StorageState) {
+    if state.waiters.take_overlooked() {
+        let mut group = BatchProcessor::new(state);
+        group.serve_everyone();
+        let _ = group.commit(false).await;
+    }
+}
+
 /// What the writer knows of the engine's slowing and stopping of writes.
 ///
 /// A write is first tried without waiting. If the engine refuses it, it has either stopped writes: then the writer looks
@@ -191,6 +202,7 @@ impl Housekeeping {
     }
 
     async fn run(&mut self, state: &StorageState) {
+        serve_overlooked(state).await;
         let more = self.expire(state).await;
         if state.background.may_run(BackgroundTask::Reclaim)
             && let Some(run) = state.background.begin(BackgroundTask::Reclaim, 1)
