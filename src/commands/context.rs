@@ -168,3 +168,10 @@ pub struct Server {
     /// Where threads may wait for the disk: CONFIG REWRITE.
     pub storage_domain: Arc<dyn Domain>,
 }
+
+impl Server {
+    /// Clients that wait in a blocking command.
+    pub fn blocked_clients(&self) -> u64 {
+        self.waiters.len() as u64 + self.stats.clients_in_wait.get()
+    }
+}

@@ -5,7 +5,7 @@
 //! trips of another connection, for it is one thread. Then ours must come to have sent the same; what it sends earlier
 //! (that a key expired) must come from the real one before the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -423,6 +423,7 @@ const WAITING: &[(usize, &str)] = &[
 ];
 
 fn generate_waiting(dice: &mut Dice, lines: &mut Vec<Line>) {
+    let mut in_multi = BTreeSet::new();
     for _ in 0..10 + dice.below(40) {
         let who = dice.pick(&["one", "two", "three", "four"]);
         if dice.percent(2) {
@@ -430,6 +431,13 @@ fn generate_waiting(dice: &mut Dice, lines: &mut Vec<Line>) {
             continue;
         }
         let (_, template) = dice.pick_weighted(WAITING, |(weight, _)| *weight);
+        match *template {
+            "MULTI" => drop(in_multi.insert(who)),
+            "EXEC" => drop(in_multi.remove(who)),
+            // Ours serves first whom the same transaction has brought something, for that is one with its commit.
+            template if template.starts_with("CLIENT UNBLOCK") && in_multi.contains(who) => continue,
+            _ => {}
+        }
         lines.push(Line::Say(who.into(), fill(dice, template)));
     }
 }
