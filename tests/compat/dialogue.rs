@@ -20,7 +20,7 @@ use crate::grammar::{Grammar, name_of};
 use crate::number;
 use crate::pair::{FLAGS, sets_a_time};
 use crate::sequence::line;
-use crate::support::{Client, PATIENCE, Server, eventually, split_line, wait_for};
+use crate::support::{Client, PATIENCE, Server, eventually, split_line, wait_for, wait_until};
 
 /// One line of a dialogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Side {
                 let _ = self.person(who).stream.write_all(&bytes);
             }
             Line::Leave(who) => drop(self.people.remove(who)),
-            Line::Wait(time) => std::thread::sleep(*time),
+            Line::Wait(time) => wait_until(Instant::now() + *time),
         }
     }
 
@@ -173,17 +173,15 @@ fn run(lines: &[Line], ours: u16, theirs: u16, polite: bool) -> Result<(), Strin
         theirs.listen();
         let blocked = theirs.blocked();
         ours.perform(line);
-        let until = Instant::now() + patience();
-        while !has_caught_up(&mut ours, &theirs) && Instant::now() < until {
-            std::thread::sleep(Duration::from_micros(100));
-        }
+        // Whether it did is looked at in any case.
+        let _ = wait_for(patience(), || has_caught_up(&mut ours, &theirs).then_some(()));
         let same_blocked = wait_for(patience(), || (ours.blocked() == blocked).then_some(())).is_some();
         if !same_blocked || !is_alike(&ours, &theirs, |ours, theirs| ours.starts_with(theirs)) {
             return Err(report(&lines[..=at], &mut ours, &theirs, &blocked));
         }
     }
     // What comes although nobody asked comes soon.
-    std::thread::sleep(Duration::from_millis(2));
+    wait_until(Instant::now() + Duration::from_millis(2));
     ours.listen();
     theirs.listen();
     if is_alike(&ours, &theirs, |ours, theirs| ours == theirs) {

@@ -144,6 +144,22 @@ mod tests {
         });
     }
 
+    /// Its time runs out while storage looks for something, and nothing ever comes: it is told so all the same.
+    #[test]
+    fn who_was_too_late_to_withdraw_is_woken_when_the_request_is_put_back() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot::<u8>();
+            let storage = thread::spawn(move || responder.start().map(Started::put_back));
+            block_on(poll_fn(|context| match (receiver.poll(context), receiver.withdraw()) {
+                (Poll::Pending, Withdrawal::Withdrawn) => Poll::Ready(()),
+                (Poll::Pending, Withdrawal::Started) => Poll::Pending,
+                (_, withdrawal) => panic!("nothing came, and yet {withdrawal:?}"),
+            }));
+            let left = storage.join().unwrap().flatten();
+            assert!(left.is_none_or(|responder| responder.start().is_none()));
+        });
+    }
+
     /// The client goes at any moment: its request is not left waiting.
     #[test]
     fn a_request_that_waits_for_a_client_that_went_is_not_served() {
