@@ -52,7 +52,7 @@ struct Lines {
 
 /// What came of queueing up.
 pub enum Parked {
-    Waiting(Turn),
+    Waiting,
     /// The client has gone meanwhile.
     Abandoned,
     /// Too many wait.
@@ -73,15 +73,10 @@ impl Waiters {
         lines.next_turn += 1;
         lines.insert(turn, Waiter { client, command, responder });
         self.count.store(lines.waiters.len(), Ordering::Release);
-        Parked::Waiting(turn)
+        Parked::Waiting
     }
 
-    /// Takes the waiter out of all lines, to be served.
-    pub fn take(&self, turn: Turn) -> Option<Waiter> {
-        self.take_if(turn, |_| true)
-    }
-
-    /// As [`Waiters::take`], if its command is one that is wanted.
+    /// Takes the waiter out of all lines, to be served, if its command is one that is wanted.
     pub fn take_if(&self, turn: Turn, is_wanted: impl FnOnce(&StorageCommand) -> bool) -> Option<Waiter> {
         let mut lines = self.lines.lock();
         lines.waiters.get(&turn).filter(|waiter| is_wanted(&waiter.command))?;
