@@ -200,7 +200,7 @@ mod tests {
 
     fn breaker() -> (Breaker, Arc<HandClock>) {
         let clock = Arc::new(HandClock::default());
-        let arguments = ["--breaker-failures", "3", "--breaker-pause", "100"].map(Into::into);
+        let arguments = ["--breaker-failures", "3", "--breaker-pause", "100"];
         let machine = Machine { cores: 2, memory_bytes: 1 << 30 };
         let mut files = |_: &Path| -> std::io::Result<String> { Err(std::io::ErrorKind::NotFound.into()) };
         let Ok(Invocation::Serve(loaded)) = Invocation::parse(arguments, &machine, &mut files) else { panic!() };
