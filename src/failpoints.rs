@@ -9,9 +9,6 @@
 
 use std::time::Duration;
 
-use crate::engine::EngineError;
-use crate::env::Clock;
-
 /// One place.
 #[derive(Debug)]
 pub struct Failpoint {
@@ -124,38 +121,6 @@ pub fn fault(point: &'static Failpoint) -> Option<Fault> {
 #[inline(always)]
 pub fn fault(_: &'static Failpoint) -> Option<Fault> {
     None
-}
-
-/// Passes a place in asynchronous code: stalls or panics there if it is armed so. Returns any other fault.
-pub async fn pass(point: &'static Failpoint, clock: &dyn Clock) -> Option<Fault> {
-    match fault(point) {
-        Some(Fault::Stall(duration)) => {
-            clock.sleep(duration).await;
-            None
-        }
-        Some(Fault::Panic) => panic!("failpoint {}", point.name),
-        other => other,
-    }
-}
-
-/// Passes a place in the engine: fails or panics there if it is armed so.
-pub fn pass_engine(point: &'static Failpoint) -> Result<(), EngineError> {
-    let text = || format!("failpoint {}", point.name);
-    match fault(point) {
-        None => Ok(()),
-        Some(Fault::Io) => Err(EngineError::Io(text())),
-        Some(Fault::NoSpace) => Err(EngineError::NoSpace(text())),
-        Some(Fault::Corrupt) => Err(EngineError::Corruption(text())),
-        Some(Fault::Sync) => Err(EngineError::SyncFailed(text())),
-        Some(Fault::WriteStall) => Err(EngineError::WriteStall),
-        Some(Fault::Panic | Fault::Drop) => panic!("failpoint {}", point.name),
-        Some(Fault::Stall(duration)) => {
-            // The thread itself hangs, as it would in the kernel. In the simulation a writer's stalls are at its own
-            // places, in virtual time.
-            std::thread::sleep(duration);
-            Ok(())
-        }
-    }
 }
 
 /// Arms the place called `name`, or says what is wrong.

@@ -164,6 +164,17 @@ impl LongDouble {
         Self(Double::from_bits(value.to_bits().into()).convert(&mut loses_info).value)
     }
 
+    /// A thousand times as much, rounded up. What no `i64` holds is its least value, as where Redis runs.
+    pub fn to_thousandths(self) -> i64 {
+        let thousand = X87DoubleExtended::from_i128(1000).value;
+        let scaled = (self.0 * thousand).value;
+        let rounded = scaled.to_i128_r(64, Round::TowardPositive, &mut false);
+        match rounded.status {
+            status if status.contains(Status::INVALID_OP) => i64::MIN,
+            _ => rounded.value as i64,
+        }
+    }
+
     /// Whether a sum may not be stored: "increment would produce NaN or Infinity".
     pub fn is_nan_or_infinite(self) -> bool {
         self.0.is_nan() || self.0.is_infinite()

@@ -19,8 +19,8 @@ use crate::config::LiveConfig;
 use crate::env::Clock;
 use crate::keyspace::CommandError;
 use crate::limits;
-use crate::planted;
 use crate::observe::{Condition, ServerStats, Status};
+use crate::planted;
 
 /// How the breaker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -96,6 +96,14 @@ enum Stage {
     Ended,
 }
 
+/// What came of taking back a request that waits.
+pub enum GaveUp {
+    Withdrawn,
+    /// It runs: ask again when woken.
+    NotNow,
+    Answered(Result<StorageResponse, CommandError>),
+}
+
 impl StorageClient {
     pub fn new(
         capacity: usize,
@@ -303,7 +311,20 @@ impl InFlight {
         metrics.sent.add(1);
         metrics.in_flight.add(1);
         metrics.operations.record((parts.steps.len() - parts.first) as u64);
-        InFlight { shared: shared.clone(), parts, stage: Stage::WithStorage(receiver), retries: 0, admission }
+        let stage = Stage::WithStorage(receiver);
+        let mut in_flight = InFlight { shared: shared.clone(), parts, stage, retries: 0, admission };
+        if in_flight.waits()
+            && let Some(admission) = in_flight.admission.take()
+        {
+            // How long it takes says nothing of storage, and no probe may wait for a client's push.
+            shared.breaker.record(admission, Verdict::Nothing);
+        }
+        in_flight
+    }
+
+    /// Whether it is a command that may wait for a key.
+    fn waits(&self) -> bool {
+        matches!(self.parts.steps[..], [Step::Wait(_)])
     }
 
     pub fn id(&self) -> RequestId {
@@ -355,7 +376,8 @@ impl InFlight {
         let (high, low) = self.parts.id.0.as_u64_pair();
         let draw = Random::from_seed(high ^ low ^ u64::from(self.retries)).next_u64();
         let pause = Duration::from_micros(draw % (most.as_micros() as u64 + 1));
-        (self.shared.clock.now() + pause < self.parts.deadline).then_some(pause)
+        // Who waits for a key has no deadline but its own.
+        (self.waits() || self.shared.clock.now() + pause < self.parts.deadline).then_some(pause)
     }
 
     /// The deadline has passed: takes the request back, or says that it may still be executed.
@@ -381,6 +403,29 @@ impl InFlight {
                     "storage did not answer the read in time",
                 )
             }
+        }
+    }
+
+    /// Takes a request back that waits for a key, unless something is done for it right now.
+    pub fn give_up(&mut self) -> GaveUp {
+        let withdrawal = match &mut self.stage {
+            Stage::WithStorage(receiver) => receiver.withdraw_waiting(),
+            Stage::BackingOff(_) | Stage::Resending(_) | Stage::Ended => Withdrawal::Withdrawn,
+        };
+        match withdrawal {
+            Withdrawal::Withdrawn => {
+                self.end(|metrics| &metrics.withdrawn, Verdict::Nothing);
+                GaveUp::Withdrawn
+            }
+            Withdrawal::Started => GaveUp::NotNow,
+            Withdrawal::Ended(outcome) => GaveUp::Answered(self.judge(outcome)),
+        }
+    }
+
+    /// Nobody will ask for the answer any more.
+    pub fn abandon(&mut self) {
+        if let Stage::WithStorage(receiver) = &mut self.stage {
+            receiver.abandon();
         }
     }
 

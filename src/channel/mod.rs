@@ -8,10 +8,12 @@ mod breaker;
 mod client;
 mod events;
 pub mod slot;
+mod waiters;
 
 pub use breaker::{Breaker, BreakerState};
-pub use client::{InFlight, Outgoing, StorageClient, Submitted};
+pub use client::{GaveUp, InFlight, Outgoing, StorageClient, Submitted};
 pub use events::KeyEventQueue;
+pub use waiters::{Parked, Turn, Waiter, Waiters};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +60,8 @@ pub struct StorageCommand {
 #[derive(Debug)]
 pub enum Step {
     Run(StorageCommand),
+    /// The only step of its request: a command that may wait for a key.
+    Wait(Arc<StorageCommand>),
     /// A reply that the network side knew already, in its place among the others.
     Reply(Bytes),
     /// EXEC.

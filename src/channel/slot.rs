@@ -164,6 +164,34 @@ impl<T> ReplyReceiver<T> {
             State::Withdrawn | State::Taken => unreachable!("a request was withdrawn after its reply was taken"),
         }
     }
+
+    /// As [`ReplyReceiver::withdraw`], of a request that waits for something: too late now, it may still be in time once
+    /// the request is put back, which wakes the sender.
+    pub fn withdraw_waiting(&mut self) -> Withdrawal<T> {
+        let mut inner = self.slot.lock();
+        match std::mem::replace(&mut inner.state, State::Taken) {
+            State::Queued => {
+                inner.state = State::Withdrawn;
+                Withdrawal::Withdrawn
+            }
+            running @ State::Started { .. } => {
+                inner.state = running;
+                Withdrawal::Started
+            }
+            State::Ended(outcome) => Withdrawal::Ended(outcome),
+            State::Withdrawn | State::Taken => unreachable!("a request was withdrawn after its reply was taken"),
+        }
+    }
+
+    /// The sender goes and will not ask again: the request never starts (again), unless it runs right now.
+    pub fn abandon(&mut self) {
+        let mut inner = self.slot.lock();
+        match inner.state {
+            State::Queued => inner.state = State::Withdrawn,
+            State::Started { .. } => inner.state = State::Started { given_up: true },
+            State::Withdrawn | State::Ended(_) | State::Taken => {}
+        }
+    }
 }
 
 /// The storage side's end, before the start. Dropping it ends the request as not executed.
@@ -220,18 +248,22 @@ impl<T> Started<T> {
         }
     }
 
-    /// It had no effect and goes back to where it came from; `None`: nobody waits for it any more.
+    /// It had no effect and goes back to where it came from, or waits for something to do; `None`: nobody waits for it any
+    /// more. Its sender is woken, for he may have tried to withdraw it meanwhile.
     pub fn put_back(mut self) -> Option<Responder<T>> {
         let slot = self.slot.take()?;
-        let is_wanted = {
+        let waker = {
             let mut inner = slot.lock();
-            let is_wanted = matches!(inner.state, State::Started { given_up: false });
-            if is_wanted {
-                inner.state = State::Queued;
+            if !matches!(inner.state, State::Started { given_up: false }) {
+                return None;
             }
-            is_wanted
+            inner.state = State::Queued;
+            inner.waker.take()
         };
-        is_wanted.then_some(Responder { slot: Some(slot) })
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Some(Responder { slot: Some(slot) })
     }
 
     pub fn finish(mut self, value: T) {
@@ -343,6 +375,27 @@ mod tests {
         let (responder, mut receiver) = slot::<u8>();
         let started = responder.start().expect("nobody withdrew it");
         assert_eq!(receiver.withdraw(), Withdrawal::Started);
+        assert!(started.put_back().is_none());
+    }
+
+    #[test]
+    fn a_request_that_waits_is_not_given_up_by_who_asks_too_early() {
+        let (responder, mut receiver) = slot::<u8>();
+        let started = responder.start().expect("nobody withdrew it");
+        assert_eq!(receiver.withdraw_waiting(), Withdrawal::Started);
+        let responder = started.put_back().expect("its sender waits");
+        assert_eq!(receiver.withdraw_waiting(), Withdrawal::Withdrawn);
+        assert!(responder.start().is_none());
+    }
+
+    #[test]
+    fn an_abandoned_request_does_not_start_again() {
+        let (responder, mut receiver) = slot::<u8>();
+        receiver.abandon();
+        assert!(responder.start().is_none());
+        let (responder, mut receiver) = slot::<u8>();
+        let started = responder.start().expect("nobody has gone");
+        receiver.abandon();
         assert!(started.put_back().is_none());
     }
 

@@ -5,19 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::CommandTable;
 use super::table::Call;
-use crate::channel::{KeyEventQueue, StorageClient};
+use crate::channel::{KeyEventQueue, StorageClient, StorageCommand, Waiters};
 use crate::config::{ConfigSetError, LiveConfig, Pairs};
 use crate::env::{Domain, Env, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache, WatchSet, Watches};
 use crate::observe::{Client, Clients, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
 use crate::resp::{CommandArgs, Protocol};
-use crate::storage::{BackgroundTaskManager, StorageState};
+use crate::storage::{BackgroundTaskManager, StorageState, Surroundings, answer_from_memory};
 
 /// What the connection does after a network-side command.
 pub enum Next {
@@ -82,6 +82,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// WATCH
     pub watches: Option<WatchSet>,
+    /// What runs is part of a transaction, and may not wait.
+    pub denies_blocking: bool,
 }
 
 impl Session {
@@ -89,7 +91,19 @@ impl Session {
         let authenticated = server.config.current().requirepass().is_empty();
         let (db, protocol, reply_mode) = (0, Protocol::Resp2, ReplyMode::On);
         let (subscriber, transaction, watches) = (None, None, None);
-        Session { server, client, db, protocol, authenticated, reply_mode, subscriber, transaction, watches }
+        let denies_blocking = false;
+        Session {
+            server,
+            client,
+            db,
+            protocol,
+            authenticated,
+            reply_mode,
+            subscriber,
+            transaction,
+            watches,
+            denies_blocking,
+        }
     }
 
     /// Its subscriptions, to add to them.
@@ -101,6 +115,19 @@ impl Session {
     /// Whether it listens to anything and speaks a protocol in which it can then do little else.
     pub fn is_subscriber_only(&self) -> bool {
         self.protocol == Protocol::Resp2 && self.subscriber.as_ref().is_some_and(|subscriber| !subscriber.is_idle())
+    }
+
+    /// Runs a command that only reads, if the records in memory suffice for it: appends its reply to `replies`. `false`:
+    /// they do not, and nothing has happened. `random` seeds what it draws.
+    pub fn answer_from_memory(&self, random: u64, command: &StorageCommand, replies: &mut BytesMut) -> bool {
+        let server = &*self.server;
+        let surroundings = Surroundings {
+            env: &server.env,
+            config: &server.config,
+            stats: &server.stats,
+            databases: &server.databases,
+        };
+        answer_from_memory(surroundings, &server.records, random, command, &self.client, replies)
     }
 
     /// RESET: as a new connection, except for its id and address.
@@ -136,6 +163,8 @@ pub struct Server {
     /// Records in memory, which reads may be answered from without storage.
     pub records: Arc<RecordCache>,
     pub watches: Arc<Watches>,
+    /// Who waits in a blocking command.
+    pub waiters: Arc<Waiters>,
     pub shutdown: Arc<ShutdownRequest>,
     /// 40 hexadecimal digits, new at every start (INFO's `run_id`).
     pub run_id: String,
@@ -151,4 +180,11 @@ pub struct Server {
     pub storage_state: ArcSwapOption<StorageState>,
     /// Where threads may wait for the disk: CONFIG REWRITE.
     pub storage_domain: Arc<dyn Domain>,
+}
+
+impl Server {
+    /// Clients that wait in a blocking command.
+    pub fn blocked_clients(&self) -> u64 {
+        self.waiters.len() as u64 + self.stats.clients_in_wait.get()
+    }
 }

@@ -14,6 +14,7 @@ pub mod transactions;
 pub mod watch;
 
 mod bitmaps;
+mod blocking;
 mod collections;
 mod connection;
 mod geo;

@@ -76,7 +76,14 @@ impl Harness {
         let Run::Storage(parse) = command.run else { panic!("{} does not run in storage", command.name) };
         let operation = parse(args)?;
         if command.writes() {
-            self.write(|keyspace| operation.run(keyspace, reply))
+            self.write(|keyspace| match operation.run(keyspace, reply) {
+                // Its time is out at once.
+                Err(CommandError::WouldWait) => {
+                    reply.null_array();
+                    Ok(())
+                }
+                done => done,
+            })
         } else {
             self.read(&*operation, reply)
         }

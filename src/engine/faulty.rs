@@ -15,6 +15,21 @@ use crate::failpoints::{
     ENGINE_GET, ENGINE_SCAN, ENGINE_SYNC, ENGINE_WRITE, ENGINE_WRITTEN, Fault, fault, pass_engine,
 };
 
+/// Passes a place in the engine: fails or panics there if it is armed so.
+pub fn pass_engine(point: &'static Failpoint) -> Result<(), EngineError> {
+    let text = || format!("failpoint {}", point.name);
+    match fault(point) {
+        None => Ok(()),
+        Some(Fault::Io) => Err(EngineError::Io(text())),
+        Some(Fault::NoSpace) => Err(EngineError::NoSpace(text())),
+        Some(Fault::Corrupt) => Err(EngineError::Corruption(text())),
+        Some(Fault::Sync) => Err(EngineError::SyncFailed(text())),
+        Some(Fault::WriteStall) => Err(EngineError::WriteStall),
+        // A thread that hangs in the engine is a stall of the writer's or reader's own places.
+        Some(Fault::Panic | Fault::Drop | Fault::Stall(_)) => panic!("failpoint {}", point.name),
+    }
+}
+
 /// An engine behind failpoints.
 pub struct FaultyEngine {
     engine: Arc<dyn Engine>,

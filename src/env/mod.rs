@@ -26,6 +26,19 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineError};
+use crate::failpoints::{Failpoint, Fault, fault};
+
+/// Passes a failpoint in asynchronous code: stalls or panics there if it is armed so. Returns any other fault.
+pub async fn pass(point: &'static Failpoint, clock: &dyn Clock) -> Option<Fault> {
+    match fault(point) {
+        Some(Fault::Stall(duration)) => {
+            clock.sleep(duration).await;
+            None
+        }
+        Some(Fault::Panic) => panic!("failpoint {}", point.name),
+        other => other,
+    }
+}
 
 /// The world that a server lives in.
 #[derive(Clone)]

@@ -42,6 +42,9 @@ pub enum CommandError {
     /// May have been executed.
     #[error("INDOUBT {0}")]
     InDoubt(&'static str),
+    /// No error: a blocking command found nothing, and waits if it may.
+    #[error("ERR internal error: a command that waits was not made to")]
+    WouldWait,
     /// Our own bug, contained: the command had no effect.
     #[error("ERR internal error, the command was not executed; see the server's log")]
     Internal,

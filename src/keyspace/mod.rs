@@ -8,6 +8,7 @@ pub mod error;
 mod notify;
 mod objects;
 mod operation;
+mod ready;
 pub mod record_cache;
 mod scan;
 pub mod txn;
@@ -17,7 +18,7 @@ pub use databases::{DatabaseMap, KeyspaceStats, flushed_databases};
 pub use error::{CommandError, echoed};
 pub use notify::{EventClass, EventMask, KeyEvent};
 pub use objects::DeadObjects;
-pub use operation::Operation;
+pub use operation::{Operation, Wait, run_waiting};
 pub use record_cache::{CachedView, RecordCache};
 pub use scan::{ScanFilter, ScanPage};
 pub use txn::{Txn, TxnError};
@@ -65,6 +66,7 @@ pub struct Keyspace<'v> {
     limits: ValueLimits,
     notices: notify::Notices,
     expired: watch::Expired,
+    ready: ready::Ready,
     pub events: KeyspaceEvents,
 }
 
@@ -113,8 +115,8 @@ impl<'v> Keyspace<'v> {
         limits: ValueLimits,
     ) -> Keyspace<'v> {
         let databases_kept = databases.clone();
-        let (events, notices, expired) = Default::default();
-        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, limits, notices, expired, events }
+        let (events, notices, expired, ready) = Default::default();
+        Keyspace { txn, databases, databases_kept, db: 0, now_ms, random, limits, notices, expired, ready, events }
     }
 
     /// The logical database that commands see.
@@ -171,6 +173,7 @@ impl<'v> Keyspace<'v> {
         self.databases_kept = self.databases.clone();
         self.notices.keep();
         self.expired.keep();
+        self.ready.keep();
         self.txn.keep()
     }
 
@@ -179,6 +182,7 @@ impl<'v> Keyspace<'v> {
         self.databases = self.databases_kept.clone();
         self.notices.undo();
         self.expired.undo();
+        self.ready.undo();
         self.txn.undo();
     }
 
@@ -298,6 +302,7 @@ impl<'v> Keyspace<'v> {
         }
         self.count(entry.db, change)?;
         self.txn.put(ColumnFamily::Meta, entry.meta_key.clone(), record.encode());
+        self.ready.note(&record, entry.db, &entry.user_key);
         entry.record = Some(record);
         Ok(())
     }

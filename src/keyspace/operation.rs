@@ -1,6 +1,10 @@
 //! What runs against a keyspace: the form in which a command crosses into the storage runtime.
 
-use super::{CommandError, Keyspace};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{CommandError, Keyspace, Type};
 use crate::resp::ReplyBuffer;
 
 /// A parsed command that runs in the storage runtime.
@@ -15,4 +19,39 @@ pub trait Operation: Send + Sync + std::fmt::Debug {
     fn is_long(&self) -> bool {
         false
     }
+
+    /// Of a command that may wait until a key has something for it: how it does. Its `run` is [`run_waiting`].
+    fn waits(&self) -> Option<&dyn Wait> {
+        None
+    }
+}
+
+/// A command that waits for data: BLPOP and its like.
+pub trait Wait: Send + Sync + std::fmt::Debug {
+    /// The keys to look at, in order.
+    fn keys(&self) -> &[Bytes];
+
+    /// What they have to hold.
+    fn kind(&self) -> Type;
+
+    /// How long it waits at most; `None`: for ever.
+    fn timeout(&self) -> Option<Duration>;
+
+    /// Takes what it is after from `key` and replies. `false`: there is nothing, and nothing was done.
+    fn serve(&self, key: &Bytes, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<bool, CommandError>;
+
+    /// What it replies in a transaction, where it may not wait.
+    fn reply_nothing(&self, reply: &mut ReplyBuffer) {
+        reply.null_array();
+    }
+}
+
+/// Takes from the first key that has something; [`CommandError::WouldWait`] if none has.
+pub fn run_waiting(wait: &dyn Wait, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<(), CommandError> {
+    for key in wait.keys() {
+        if wait.serve(key, keyspace, reply)? {
+            return Ok(());
+        }
+    }
+    Err(CommandError::WouldWait)
 }

@@ -4,6 +4,7 @@
 //! channel together as one request. At most one request per connection is in flight, and the next is decoded meanwhile:
 //! that alone keeps commands and replies in order. A client that does not read its replies is not read from either.
 
+mod blocked;
 mod exec;
 
 use std::cell::RefCell;
@@ -32,7 +33,7 @@ use crate::limits;
 use crate::observe::{PauseKind, Ran};
 use crate::planted;
 use crate::resp::{CommandArgs, DecodeLimits, Decoder, Protocol, ReplyBuffer};
-use crate::storage::{Surroundings, answer_from_memory};
+use blocked::{Blocked, End, Outcome};
 use exec::Exec;
 
 /// A client's connection, from accept to close.
@@ -64,6 +65,8 @@ enum Held {
     Call(Call, NetworkHandler, CommandArgs),
     /// Some of it runs here.
     Exec(Exec),
+    /// It may block.
+    Wait(Arc<StorageCommand>),
 }
 
 /// The pipeline being put together.
@@ -113,6 +116,8 @@ enum Pending {
     Request(Submission, InFlight),
     /// The replies so far fill a chunk: the rest goes on when they are sent.
     Rest(Submission),
+    /// It has, and the client is in a blocking command.
+    Blocked(Arc<StorageCommand>, Blocked),
     /// A network-side command takes its time.
     Handler(BoxFuture<'static, Bytes>),
 }
@@ -127,6 +132,7 @@ enum Event {
     /// And when it was sent.
     Answer(Submission, Duration, Result<StorageResponse, CommandError>),
     Handled(Bytes),
+    Unblocked(Arc<StorageCommand>, Outcome),
     /// Published messages wait.
     Mail,
     /// Someone asked the connection to look at itself again: it was killed, or the server drains.
@@ -179,9 +185,12 @@ impl Connection {
                     client.last_active_ms.store(self.now_ms(), Ordering::Relaxed);
                 }
                 Event::InputClosed if planted::is("half-close-drops-replies") => break,
-                Event::InputClosed => self.input_closed = true,
+                Event::InputClosed => {
+                    self.input_closed = true;
+                    client.leave();
+                }
                 Event::Output | Event::Resumed | Event::Mail => {}
-                Event::Sent(submission, Ok(in_flight)) => self.pending = Pending::Request(submission, in_flight),
+                Event::Sent(submission, Ok(in_flight)) => self.await_answer(submission, in_flight),
                 Event::Sent(submission, Err(error)) => self.answer_all(&submission, &error),
                 Event::Answer(submission, sent_at, Ok(response)) => self.take_answer(submission, sent_at, response),
                 Event::Answer(submission, _, Err(CommandError::InDoubt(_)))
@@ -191,6 +200,8 @@ impl Connection {
                 }
                 Event::Answer(submission, _, Err(error)) => self.answer_all(&submission, &error),
                 Event::Handled(reply) => self.output.extend_from_slice(&reply),
+                Event::Unblocked(_, Outcome::GaveUp(End::Gone)) => break,
+                Event::Unblocked(command, outcome) => self.take_unblocked(&command, outcome),
                 Event::Woken => {
                     if client.is_killed() {
                         break;
@@ -322,6 +333,13 @@ impl Connection {
         }
         match call.command.run {
             Run::Storage(parse) => match parse(&args) {
+                Ok(operation) if operation.waits().is_some() => {
+                    self.publish_last_command(&called);
+                    let (db, protocol, silent) = (self.session.db, self.session.protocol, self.is_silent());
+                    self.advance_reply_mode();
+                    let command = storage_command(&call, operation, args, db, protocol, silent);
+                    self.held = Some(Held::Wait(Arc::new(command)));
+                }
                 Ok(operation) => self.push_run(call, operation, args),
                 Err(error) => {
                     call.counters.failed.add(1);
@@ -416,14 +434,8 @@ impl Connection {
         if !is_next || notifies || server.clients.paused(server.env.clock.now()).is_some() {
             return false;
         }
-        let surroundings = Surroundings {
-            env: &server.env,
-            config: &server.config,
-            stats: &server.stats,
-            databases: &server.databases,
-        };
-        let (random, client) = (self.random.next_u64(), &self.session.client);
-        answer_from_memory(surroundings, &server.records, random, command, client, &mut self.output)
+        let random = self.random.next_u64();
+        self.session.answer_from_memory(random, command, &mut self.output)
     }
 
     /// Runs a network-side command now and answers it.
@@ -557,6 +569,17 @@ impl Connection {
                 }
                 None => self.submit_exec(exec),
             },
+            Some(Held::Wait(command)) => match self.pause(true) {
+                Some(pause) => {
+                    self.held = Some(Held::Wait(command));
+                    self.pending = Pending::Paused(pause);
+                    return false;
+                }
+                None => {
+                    let bytes = command.args.frame_len();
+                    self.send(Submission::new(vec![Step::Wait(command)], bytes, true));
+                }
+            },
             None => return false,
         }
         true
@@ -597,7 +620,7 @@ impl Connection {
         };
         self.session.client.deadline_ms.store(deadline.as_millis() as u64, Ordering::Relaxed);
         match server.storage.submit(outgoing) {
-            Submitted::InFlight(in_flight) => self.pending = Pending::Request(submission, in_flight),
+            Submitted::InFlight(in_flight) => self.await_answer(submission, in_flight),
             Submitted::Waiting(sending) => self.pending = Pending::Sending(submission, sending),
             Submitted::Refused(error) => self.answer_all(&submission, &error),
         }
@@ -627,6 +650,38 @@ impl Connection {
         self.check_output_limit();
     }
 
+    fn await_answer(&mut self, submission: Submission, in_flight: InFlight) {
+        self.pending = match &submission.steps[..] {
+            [Step::Wait(command)] => {
+                let blocked = Blocked::new(&self.session.server, &self.session.client, command, in_flight);
+                Pending::Blocked(command.clone(), blocked)
+            }
+            _ => Pending::Request(submission, in_flight),
+        };
+    }
+
+    /// A blocking command is over.
+    fn take_unblocked(&mut self, command: &Arc<StorageCommand>, outcome: Outcome) {
+        match outcome {
+            Outcome::Answered(Ok(response)) => self.output.extend_from_slice(&response.replies),
+            Outcome::Answered(Err(error)) => self.answer_with(&error.to_string(), command.protocol, command.silent),
+            Outcome::GaveUp(End::Unblocked) => {
+                let error = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+                self.answer_with(error, command.protocol, command.silent);
+            }
+            Outcome::GaveUp(End::TimedOut | End::Gone) => {
+                command.counters.calls.add(1);
+                if !command.silent {
+                    let output = std::mem::take(&mut self.output);
+                    let mut reply = ReplyBuffer::from_bytes(output, command.protocol);
+                    reply.null_array();
+                    self.output = reply.into_bytes();
+                }
+            }
+        }
+        self.check_output_limit();
+    }
+
     /// Storage did not answer: every command of the pipeline gets the error, every other reply its place.
     fn answer_all(&mut self, submission: &Submission, error: &CommandError) {
         self.session.client.deadline_ms.store(0, Ordering::Relaxed);
@@ -636,6 +691,10 @@ impl Connection {
             match step {
                 Step::Reply(bytes) => self.output.extend_from_slice(bytes),
                 Step::Run(command) => {
+                    command.counters.failed.add(1);
+                    self.answer_with(&text, command.protocol, command.silent);
+                }
+                Step::Wait(command) => {
                     command.counters.failed.add(1);
                     self.answer_with(&text, command.protocol, command.silent);
                 }
@@ -718,6 +777,7 @@ impl Connection {
     }
 
     fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        let is_leaving = self.session.client.is_leaving();
         let event = match &mut self.pending {
             Pending::Nothing | Pending::Rest(_) => return Poll::Pending,
             Pending::Paused(over) => match over.as_mut().poll(context) {
@@ -726,6 +786,10 @@ impl Connection {
             },
             Pending::Handler(future) => match future.as_mut().poll(context) {
                 Poll::Ready(reply) => Event::Handled(reply),
+                Poll::Pending => return Poll::Pending,
+            },
+            Pending::Blocked(command, blocked) => match blocked.poll(context, is_leaving) {
+                Poll::Ready(outcome) => Event::Unblocked(command.clone(), outcome),
                 Poll::Pending => return Poll::Pending,
             },
             Pending::Sending(submission, sending) => match sending.as_mut().poll(context) {
@@ -779,11 +843,11 @@ impl Connection {
         server.stats.runtime.request.record(now.saturating_sub(sent_at));
     }
 
-    /// Whether to read more: not past what one decoding step may need, and not while the client does not read.
+    /// Whether to read more, if only to see the end of a client that is blocked: not past what one decoding step may need, and not while the client does not read.
     fn wants_input(&self) -> bool {
         let decoding_big_value = self.decoder.is_mid_command() && self.batch.steps.is_empty() && self.held.is_none();
         !self.input_closed
-            && !self.closing
+            && (!self.closing || matches!(self.pending, Pending::Blocked(..)))
             && !self.is_draining()
             && self.output.len() < limits::OUTPUT_PAUSE_BYTES
             && (self.input.len() < limits::INPUT_PAUSE_BYTES || decoding_big_value)

@@ -22,7 +22,10 @@ pub async fn run(server: Arc<Server>) {
         let late = server.env.clock.now().saturating_sub(began + interval);
         server.stats.runtime.network_lag_us.set(late.as_micros() as u64);
     }
-    server.clients.for_each(|client| client.wake());
+    server.clients.for_each(|client| {
+        client.leave();
+        client.wake();
+    });
 }
 
 fn sweep(server: &Server) {

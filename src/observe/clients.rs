@@ -37,6 +37,8 @@ pub struct Client {
     pub subscriptions: Subscriptions,
     /// Bytes of published messages that wait for its connection.
     pub mailbox_bytes: AtomicU64,
+    /// It has closed its side, or the server drains: nothing need wait for it any more.
+    leaving: AtomicBool,
     killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
@@ -85,7 +87,7 @@ pub struct ClientFacts {
     pub no_evict: bool,
     /// Commands queued since MULTI.
     pub queued: Option<usize>,
-    /// It waits in a blocking command.
+    /// It waits in a blocking command. Kept by whoever it waits with.
     pub blocked: bool,
     /// CLIENT UNBLOCK: its connection ends the wait, and clears this.
     pub unblocked: Option<Unblock>,
@@ -130,6 +132,11 @@ impl Client {
         facts.blocked
     }
 
+    /// How CLIENT UNBLOCK wants its wait to end, said once.
+    pub fn take_unblock(&self) -> Option<Unblock> {
+        self.facts.lock().unblocked.take()
+    }
+
     /// Makes its connection look at itself again: it was killed or unblocked, or its deadline has passed.
     pub fn wake(&self) {
         if let Some(waker) = &*self.waker.lock() {
@@ -140,6 +147,14 @@ impl Client {
     /// Names the task of the connection: what [`Client::wake`] wakes.
     pub fn set_waker(&self, waker: &Waker) {
         *self.waker.lock() = Some(waker.clone());
+    }
+
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     pub fn is_killed(&self) -> bool {
@@ -191,6 +206,7 @@ impl Clients {
             over_soft_limit_since_ms: AtomicU64::new(0),
             subscriptions: Subscriptions::default(),
             mailbox_bytes: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             waker: Mutex::new(None),
         });

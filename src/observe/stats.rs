@@ -117,8 +117,8 @@ pub struct ServerStats {
     pub socket_reads: Counter,
     pub socket_writes: Counter,
     pub error_replies: Counter,
-    /// Clients that wait in a blocking command now.
-    pub blocked_clients: Counter,
+    /// Clients in WAIT; those in other blocking commands are counted where they wait.
+    pub clients_in_wait: Counter,
     pub keyspace_hits: Counter,
     pub keyspace_misses: Counter,
     pub expired_keys: Counter,

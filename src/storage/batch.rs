@@ -7,41 +7,58 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::execute::execute;
+use super::execute::{Restart, execute};
 use super::server::StorageState;
 use super::transaction;
 use crate::channel::slot::{CommitRecord, Started};
-use crate::channel::{RequestId, Step, StorageCommand, StorageRequest, StorageResponse, Transaction};
+use crate::channel::{RequestId, Step, StorageCommand, StorageRequest, StorageResponse, Transaction, Turn};
 use crate::engine::{ColumnFamily, EngineError, WriteOptions};
+use crate::env;
 use crate::failpoints::{self, Fault};
-use crate::keyspace::{CommandError, Keyspace, Txn};
+use crate::keyspace::{CommandError, DatabaseMap, Keyspace, Txn};
 use crate::limits;
 use crate::observe::Client;
 use crate::planted;
-use crate::resp::ReplyBuffer;
+use crate::resp::{Protocol, ReplyBuffer};
 
 /// A request of the group that ran: what it will answer once the group is committed.
-struct Ran {
-    /// What it takes to put the request back.
-    id: RequestId,
-    client: Arc<Client>,
-    steps: Arc<Vec<Step>>,
-    first: usize,
-    sent_at: Duration,
-    deadline: Duration,
+pub(super) struct Ran {
+    pub client: Arc<Client>,
     /// Knows the answer, for when the commit succeeds.
-    started: Started<StorageResponse>,
-    /// The request's share of the channel's bytes, given back when it is answered.
-    share: OwnedSemaphorePermit,
+    pub started: Started<StorageResponse>,
+    pub origin: Origin,
+}
+
+/// Where a request was before it ran: what it takes to put it back.
+pub(super) enum Origin {
+    Queue {
+        id: RequestId,
+        steps: Arc<Vec<Step>>,
+        first: usize,
+        sent_at: Duration,
+        deadline: Duration,
+        /// The request's share of the channel's bytes, given back when it is answered.
+        share: OwnedSemaphorePermit,
+    },
+    /// It waited for a key.
+    Line(Turn, Arc<StorageCommand>),
 }
 
 impl Ran {
-    /// The request as it was before it started, unless nobody waits for it any more. It ran on an overlay that is thrown
-    /// away.
-    fn put_back(self) -> Option<StorageRequest> {
-        let Ran { id, client, steps, first, sent_at, deadline, started, share } = self;
-        let responder = started.put_back()?;
-        Some(StorageRequest { id, client, steps, first, sent_at, deadline, buffer: BytesMut::new(), responder, share })
+    /// The request as it was before it started, unless nobody waits for it any more, or it is back where it waits for a
+    /// key. It ran on an overlay that is thrown away.
+    fn put_back(self, state: &StorageState) -> Option<StorageRequest> {
+        let Ran { client, started, origin } = self;
+        match origin {
+            Origin::Queue { id, steps, first, sent_at, deadline, share } => {
+                let (responder, buffer) = (started.put_back()?, BytesMut::new());
+                Some(StorageRequest { id, client, steps, first, sent_at, deadline, buffer, responder, share })
+            }
+            Origin::Line(turn, command) => {
+                state.waiters.give_back(turn, started, client, command);
+                None
+            }
+        }
     }
 }
 
@@ -57,17 +74,20 @@ pub enum Committed {
 
 /// One group, from its first request to its commit.
 pub struct BatchProcessor<'e> {
-    state: &'e StorageState,
-    keyspace: Keyspace<'e>,
-    ran: Vec<Ran>,
-    operations: usize,
-    record: Arc<CommitRecord>,
+    pub(super) state: &'e StorageState,
+    pub(super) keyspace: Keyspace<'e>,
+    pub(super) ran: Vec<Ran>,
+    pub(super) operations: usize,
+    pub(super) record: Arc<CommitRecord>,
+    /// The map of databases when waiters were last looked after.
+    pub(super) databases_served: Arc<DatabaseMap>,
 }
 
 impl<'e> BatchProcessor<'e> {
     pub fn new(state: &'e StorageState) -> BatchProcessor<'e> {
         let keyspace = state.keyspace(Txn::writer(&state.latest));
-        BatchProcessor { state, keyspace, ran: Vec::new(), operations: 0, record: CommitRecord::new() }
+        let (databases_served, record) = (keyspace.databases().clone(), CommitRecord::new());
+        BatchProcessor { state, keyspace, ran: Vec::new(), operations: 0, record, databases_served }
     }
 
     /// Whether the group has reached its size (`batch-size`, `batch-max-bytes`).
@@ -77,8 +97,18 @@ impl<'e> BatchProcessor<'e> {
             || self.keyspace.txn().overlay_bytes() >= limits.runtime.batch_bytes_max
     }
 
+    /// Begins an operation, or a transaction.
+    pub(super) fn begin(&mut self) {
+        self.keyspace.begin(self.state.env.clock.unix_ms());
+        self.keyspace.set_waited_for(!self.state.waiters.is_empty());
+    }
+
     /// Runs a request, unless it was withdrawn or is past its deadline.
     pub fn run(&mut self, request: StorageRequest) {
+        if let [Step::Wait(command)] = &request.steps[..] {
+            let command = command.clone();
+            return self.run_waiting(request, command);
+        }
         let now = self.state.env.clock.now();
         if now >= request.deadline && !planted::is("queued-is-left-queued") {
             // Its client withdraws it at this very moment; dropping it says the same: it did not start.
@@ -94,16 +124,19 @@ impl<'e> BatchProcessor<'e> {
             match &steps[next_step] {
                 Step::Reply(bytes) => replies.extend_from_slice(bytes),
                 Step::Run(command) => {
-                    self.keyspace.begin(self.state.env.clock.unix_ms());
+                    self.begin();
                     self.command(command, &client, &mut replies);
                 }
                 Step::Exec(transaction) => parts = self.transaction(transaction, &client, &mut replies),
+                Step::Wait(_) => unreachable!("invariant: what waits comes alone"),
             }
+            self.serve_ready();
             next_step += 1;
         }
         let response = StorageResponse { engine_error: None, replies, next_step, finished_at: now, parts };
         started.prepare(response, self.record.clone());
-        self.ran.push(Ran { id, client, steps, first, sent_at, deadline, started, share });
+        let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
+        self.ran.push(Ran { client, started, origin });
     }
 
     fn command(&mut self, command: &StorageCommand, client: &Client, replies: &mut BytesMut) {
@@ -116,6 +149,17 @@ impl<'e> BatchProcessor<'e> {
                 self.keyspace.keep();
             }
             Ok(false) => self.keyspace.undo(),
+            // Within a transaction nothing waits.
+            Err(Restart::Ready) => {
+                self.keyspace.keep();
+                if !command.silent
+                    && let Some(wait) = command.operation.waits()
+                {
+                    let mut reply = ReplyBuffer::from_bytes(std::mem::take(replies), command.protocol);
+                    wait.reply_nothing(&mut reply);
+                    *replies = reply.into_bytes();
+                }
+            }
             Err(restart) => unreachable!("the writer's reads are unrestricted, yet one asked for {restart:?}"),
         }
     }
@@ -128,7 +172,7 @@ impl<'e> BatchProcessor<'e> {
         client: &Client,
         replies: &mut BytesMut,
     ) -> Option<Vec<usize>> {
-        self.keyspace.begin(self.state.env.clock.unix_ms());
+        self.begin();
         let before = self.state.databases.load_full();
         let touched = transaction.watches.as_ref().map_or(Ok(false), |set| self.keyspace.is_touched(set, &before));
         match touched {
@@ -168,14 +212,14 @@ impl<'e> BatchProcessor<'e> {
     /// Commits what the group did and answers every request in it. Where the engine has stopped or slowed writes it waits
     /// if `patient`, else it gives the requests back.
     pub async fn commit(self, patient: bool) -> Committed {
-        let BatchProcessor { state, mut keyspace, ran, operations, record } = self;
+        let BatchProcessor { state, mut keyspace, ran, operations, record, .. } = self;
         let batch = keyspace.txn().to_batch();
         if planted::is("batch-in-two-commits") && batch.mutations.len() > 1 {
             let mut first = crate::engine::WriteBatch::new();
             first.mutations = batch.mutations[..batch.mutations.len() / 2].to_vec();
             let _ = state.engine.write(&first, WriteOptions { durability: state.durability(), no_slowdown: true });
         }
-        failpoints::pass(&failpoints::WRITER_BEFORE_COMMIT, &*state.env.clock).await;
+        env::pass(&failpoints::WRITER_BEFORE_COMMIT, &*state.env.clock).await;
         let committed = if batch.is_empty() {
             record.commit_nothing();
             Ok(())
@@ -191,7 +235,10 @@ impl<'e> BatchProcessor<'e> {
             }
             let written = record.commit(|| state.engine.write(&batch, options), is_known);
             if written == Err(EngineError::WriteStall) {
-                return Committed::Stalled(ran.into_iter().filter_map(Ran::put_back).collect());
+                let requests = ran.into_iter().filter_map(|ran| ran.put_back(state)).collect();
+                // What some of them found wanting may be there after all.
+                state.waiters.note_overlooked();
+                return Committed::Stalled(requests);
             }
             if written.is_ok() || planted::is("cache-before-commit") {
                 records.publish(keyspace.txn().effects(ColumnFamily::Meta));
@@ -199,7 +246,7 @@ impl<'e> BatchProcessor<'e> {
             state.stats.runtime.commit.record(state.env.clock.now().saturating_sub(began));
             written
         };
-        failpoints::pass(&failpoints::WRITER_AFTER_COMMIT, &*state.env.clock).await;
+        env::pass(&failpoints::WRITER_AFTER_COMMIT, &*state.env.clock).await;
         let finished_at = state.env.clock.now();
         state.take_events(keyspace.events);
         let before = state.databases.load_full();
@@ -242,12 +289,18 @@ impl<'e> BatchProcessor<'e> {
             Err(error) => {
                 state.stats.storage.groups_failed.add(1);
                 tracing::error!(%error, requests = ran.len(), "a group was not committed");
-                for ran in ran {
-                    if planted::is("share-leaks") {
-                        std::mem::forget(ran.share);
-                    }
-                    ran.started.finish(failed(&ran.steps, ran.first, error, state, finished_at));
+                for Ran { started, origin, .. } in ran {
+                    started.finish(match origin {
+                        Origin::Queue { steps, first, share, .. } => {
+                            if planted::is("share-leaks") {
+                                std::mem::forget(share);
+                            }
+                            failed(&steps[first..], error, state, finished_at)
+                        }
+                        Origin::Line(_, command) => failed(&[Step::Wait(command)], error, state, finished_at),
+                    });
                 }
+                state.waiters.note_overlooked();
                 Committed::Failed
             }
         }
@@ -267,26 +320,25 @@ fn publish(state: &StorageState, keyspace: &Keyspace<'_>) {
 }
 
 /// The answer to a request whose group was not committed: the error, once for each reply that is due.
-fn failed(
-    steps: &[Step],
-    first: usize,
-    error: &EngineError,
-    state: &StorageState,
-    finished_at: Duration,
-) -> StorageResponse {
+fn failed(steps: &[Step], error: &EngineError, state: &StorageState, finished_at: Duration) -> StorageResponse {
     let text = CommandError::from(error.clone()).to_string();
+    let refuse = |protocol: Protocol, silent: bool, replies: &mut BytesMut| {
+        if !silent {
+            let mut reply = ReplyBuffer::from_bytes(std::mem::take(replies), protocol);
+            reply.error(&text);
+            *replies = reply.into_bytes();
+            state.stats.count_error(&text);
+        }
+    };
     let mut replies = BytesMut::new();
-    for step in &steps[first..] {
+    for step in steps {
         match step {
             Step::Reply(bytes) => replies.extend_from_slice(bytes),
-            Step::Run(StorageCommand { silent: true, .. }) | Step::Exec(Transaction { silent: true, .. }) => {}
-            Step::Run(StorageCommand { protocol, .. }) | Step::Exec(Transaction { protocol, .. }) => {
-                let mut reply = ReplyBuffer::from_bytes(replies, *protocol);
-                reply.error(&text);
-                replies = reply.into_bytes();
-                state.stats.count_error(&text);
-            }
+            Step::Run(command) => refuse(command.protocol, command.silent, &mut replies),
+            Step::Wait(command) => refuse(command.protocol, command.silent, &mut replies),
+            Step::Exec(transaction) => refuse(transaction.protocol, transaction.silent, &mut replies),
         }
     }
-    StorageResponse { engine_error: Some(error.clone()), replies, next_step: steps.len(), finished_at, parts: None }
+    // There is nothing to be sent again.
+    StorageResponse { engine_error: Some(error.clone()), replies, next_step: usize::MAX, finished_at, parts: None }
 }

@@ -50,11 +50,13 @@ impl Surroundings<'_> {
     }
 }
 
-/// The command has to be run again, by someone who can do more.
+/// The command has to be run again, by someone who can do more, or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
     Snapshot,
     Disk,
+    /// Once a key has something for it.
+    Ready,
 }
 
 /// Runs `command` and appends its reply to `replies`: its error, if it failed. On `Err` it appended nothing.
@@ -66,23 +68,31 @@ pub fn execute(
     keyspace: &mut Keyspace<'_>,
     replies: &mut BytesMut,
 ) -> Result<bool, Restart> {
+    execute_by(state, command, client, keyspace, replies, |keyspace, reply| command.operation.run(keyspace, reply))
+}
+
+/// As [`execute`], but it is `run` that runs.
+pub fn execute_by(
+    state: Surroundings<'_>,
+    command: &StorageCommand,
+    client: &Client,
+    keyspace: &mut Keyspace<'_>,
+    replies: &mut BytesMut,
+    run: impl FnOnce(&mut Keyspace<'_>, &mut ReplyBuffer) -> Result<(), CommandError>,
+) -> Result<bool, Restart> {
     let started = state.env.clock.now();
     keyspace.select(command.db);
     let mut reply = ReplyBuffer::from_bytes(std::mem::take(replies), command.protocol);
     let mark = reply.mark();
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| command.operation.run(keyspace, &mut reply)))
-        .unwrap_or_else(|panic| {
-            tracing::error!(
-                command = command.name,
-                panic = panic_message(&*panic),
-                "a command panicked: this is a bug"
-            );
-            Err(CommandError::Internal)
-        });
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| run(keyspace, &mut reply))).unwrap_or_else(|panic| {
+        tracing::error!(command = command.name, panic = panic_message(&*panic), "a command panicked: this is a bug");
+        Err(CommandError::Internal)
+    });
     let outcome = match result {
         Ok(()) => Ok(true),
         Err(CommandError::Storage(TxnError::NeedsSnapshot)) => Err(Restart::Snapshot),
         Err(CommandError::Storage(TxnError::NeedsDisk)) => Err(Restart::Disk),
+        Err(CommandError::WouldWait) => Err(Restart::Ready),
         Err(error) => {
             reply.rollback(mark);
             let text = error.to_string();

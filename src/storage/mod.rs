@@ -12,6 +12,7 @@ mod reader;
 mod reclaim;
 mod server;
 mod transaction;
+mod waiting;
 mod writer;
 
 pub use crate::engine::EngineStatistics;

@@ -12,6 +12,7 @@ use super::transaction;
 use crate::channel::slot::Started;
 use crate::channel::{Step, StorageCommand, StorageRequest, StorageResponse, Transaction};
 use crate::engine::ReadTier;
+use crate::env;
 use crate::failpoints::{self, Fault};
 use crate::keyspace::Txn;
 use crate::limits;
@@ -48,7 +49,7 @@ pub async fn run_first(state: Arc<StorageState>, patient: Option<Patient>, mut s
             }
         }
         let began = state.env.clock.now();
-        if failpoints::pass(&failpoints::READER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
+        if env::pass(&failpoints::READER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
             received.clear();
         }
         for request in received.drain(..) {
@@ -68,7 +69,7 @@ pub async fn run_patient(state: Arc<StorageState>, queue: Arc<Mutex<mpsc::Receiv
         let read = queue.lock().await.recv().await;
         let Some(read) = read else { return };
         let began = state.env.clock.now();
-        failpoints::pass(&failpoints::READER_PATIENT, &*state.env.clock).await;
+        env::pass(&failpoints::READER_PATIENT, &*state.env.clock).await;
         if let Some(read) = serve(&state, read, ReadTier::All, false) {
             unreachable!("a reader without restrictions gave up at step {}", read.next_step);
         }
@@ -113,6 +114,7 @@ fn serve(state: &StorageState, mut read: Read, tier: ReadTier, short_only: bool)
                     return Some(read);
                 }
             }
+            Step::Wait(_) => unreachable!("invariant: what waits is a write"),
             Step::Exec(transaction) if short_only && is_long(transaction) => return Some(read),
             Step::Exec(transaction) => {
                 match run_transaction(state, transaction, &read.client, tier, &mut read.replies) {
@@ -161,7 +163,7 @@ fn run_transaction(
             Some(parts)
         }
         Err(Restart::Disk) => None,
-        Err(Restart::Snapshot) => unreachable!("a snapshot asked for a snapshot"),
+        Err(restart) => unreachable!("a read on a snapshot asked for {restart:?}"),
     }
 }
 
@@ -196,6 +198,6 @@ fn run(
             }
             false
         }
-        Err(Restart::Snapshot) => unreachable!("a snapshot asked for a snapshot"),
+        Err(restart) => unreachable!("a read on a snapshot asked for {restart:?}"),
     }
 }

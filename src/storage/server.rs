@@ -13,13 +13,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use super::background::{self, BackgroundTaskManager};
 use super::execute::Surroundings;
 use super::{maintenance, reader, writer};
-use crate::channel::{KeyEventQueue, MessageChannel};
+use crate::channel::{KeyEventQueue, MessageChannel, Waiters};
 use crate::config::{Fsync, LiveConfig};
 use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
 };
 use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
-use crate::failpoints;
 use crate::keyspace::{
     CachedView, DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, RecordCache, Txn, TxnError, Watches,
 };
@@ -53,6 +52,7 @@ pub struct StorageState {
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
     pub watches: Arc<Watches>,
+    pub waiters: Arc<Waiters>,
     pub stats: Arc<ServerStats>,
     pub background: Arc<BackgroundTaskManager>,
     pub engine_statistics: ArcSwap<EngineStatistics>,
@@ -194,6 +194,7 @@ pub struct StorageParts {
     pub keyspace_stats: Arc<KeyspaceStats>,
     pub key_events: Arc<KeyEventQueue>,
     pub watches: Arc<Watches>,
+    pub waiters: Arc<Waiters>,
     pub stats: Arc<ServerStats>,
     pub records: Arc<RecordCache>,
     pub background: Arc<BackgroundTaskManager>,
@@ -340,6 +341,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         keyspace_stats,
         key_events,
         watches,
+        waiters,
         stats,
         background,
         records,
@@ -350,8 +352,11 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
     let (engine, synced) = match engine {
         Some(engine) => (engine, false),
         None => {
-            let opened =
-                failpoints::pass_engine(&failpoints::ENGINE_OPEN).and_then(|()| env.storage.open(&config.current()));
+            #[cfg(feature = "failpoints")]
+            let armed = crate::engine::faulty::pass_engine(&crate::failpoints::ENGINE_OPEN);
+            #[cfg(not(feature = "failpoints"))]
+            let armed = Ok(());
+            let opened = armed.and_then(|()| env.storage.open(&config.current()));
             let engine = opened.map_err(|source| {
                 let directory = config.current().storage.dir.clone();
                 StorageError::Open { directory, source }
@@ -382,6 +387,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         keyspace_stats,
         key_events,
         watches,
+        waiters,
         stats,
         latest,
         failed,

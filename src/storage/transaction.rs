@@ -30,7 +30,7 @@ pub fn run_all(
                 }
             }
             Step::Reply(bytes) => replies.extend_from_slice(bytes),
-            Step::Exec(_) => unreachable!("invariant: transactions do not nest"),
+            Step::Exec(_) | Step::Wait(_) => unreachable!("invariant: transactions neither nest nor wait"),
         }
         if transaction.in_parts {
             ends.push(replies.len());

@@ -13,7 +13,7 @@ use super::batch::{BatchProcessor, Committed};
 use super::reclaim::Reclaim;
 use super::server::{StopSignal, StorageState};
 use crate::channel::StorageRequest;
-use crate::env::BoxFuture;
+use crate::env::{self, BoxFuture};
 use crate::failpoints::{self, Fault};
 use crate::limits;
 use crate::observe::{Condition, Status};
@@ -28,8 +28,10 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
     let mut buffer = Vec::new();
     let mut housekeeping = Housekeeping::new(&state);
     let mut stall = Stall::default();
-    // How far an earlier writer came is not known: whoever watches a key may have missed a change.
+    // How far an earlier writer came is not known: whoever watches a key may have missed a change, and whoever waits for
+    // one may have been overlooked.
     state.watches.touch_all();
+    state.waiters.note_overlooked();
     loop {
         let batch_size = state.config.current().runtime.batch_size;
         tokio::select! {
@@ -50,7 +52,7 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         housekeeping.note_clock(&state);
         let began = state.env.clock.now();
         state.stats.storage.writer_busy_since_us.set(began.as_micros() as u64 + 1);
-        if failpoints::pass(&failpoints::WRITER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
+        if env::pass(&failpoints::WRITER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
             received.clear();
         }
         commit_all(&state, &mut received, &mut stall, &mut stop).await;
@@ -114,6 +116,15 @@ async fn commit_all(
                 }
             }
         }
+    }
+}
+
+/// Looks after those who wait for keys and may have been passed over. If that fails they are looked after next time.
+async fn serve_overlooked(state: &StorageState) {
+    if state.waiters.take_overlooked() {
+        let mut group = BatchProcessor::new(state);
+        group.serve_everyone();
+        let _ = group.commit(false).await;
     }
 }
 
@@ -192,6 +203,7 @@ impl Housekeeping {
     }
 
     async fn run(&mut self, state: &StorageState) {
+        serve_overlooked(state).await;
         let more = self.expire(state).await;
         if state.background.may_run(BackgroundTask::Reclaim)
             && let Some(run) = state.background.begin(BackgroundTask::Reclaim, 1)

@@ -7,6 +7,7 @@ mod object;
 pub(in crate::commands) mod scan;
 mod sort;
 mod transfer;
+mod wait;
 
 use bytes::Bytes;
 
@@ -54,6 +55,7 @@ pub static COMMANDS: &[&Command] = &[
     &expiry::TTL,
     &TYPE,
     &UNLINK,
+    &wait::WAIT,
 ];
 
 pub(super) static DEL: Command = Command {

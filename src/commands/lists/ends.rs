@@ -230,23 +230,27 @@ struct Lmpop {
 impl Lmpop {
     fn parse(args: &CommandArgs) -> Result<Box<dyn Operation>> {
         let mut args = Args::new(args);
-        let keys = args.next()?;
-        let keys = parse_from(1, keys, "ERR numkeys should be greater than 0")?;
-        if keys >= args.remaining() as u64 {
+        let (keys, end, count) = parse_multi_pop(&mut args)?;
+        Ok(Box::new(Lmpop { keys, end, count }))
+    }
+}
+
+/// `numkeys key … LEFT|RIGHT [COUNT count]`, to the end of the arguments: LMPOP, BLMPOP.
+pub(super) fn parse_multi_pop(args: &mut Args<'_>) -> Result<(Vec<Bytes>, End, u64)> {
+    let keys = parse_from(1, args.next()?, "ERR numkeys should be greater than 0")?;
+    if keys >= args.remaining() as u64 {
+        return Err(CommandError::Syntax);
+    }
+    let keys = (0..keys).map(|_| args.next_bytes()).collect::<Result<Vec<Bytes>>>()?;
+    let end = next_end(args)?;
+    let mut count = None;
+    while !args.is_done() {
+        if count.is_some() || !args.take_word("COUNT") {
             return Err(CommandError::Syntax);
         }
-        let keys = (0..keys).map(|_| args.next_bytes()).collect::<Result<Vec<Bytes>>>()?;
-        let mut lmpop = Lmpop { keys, end: next_end(&mut args)?, count: 1 };
-        let mut counted = false;
-        while !args.is_done() {
-            if counted || !args.take_word("COUNT") {
-                return Err(CommandError::Syntax);
-            }
-            counted = true;
-            lmpop.count = parse_from(1, args.next()?, "ERR count should be greater than 0")?;
-        }
-        Ok(Box::new(lmpop))
+        count = Some(parse_from(1, args.next()?, "ERR count should be greater than 0")?);
     }
+    Ok((keys, end, count.unwrap_or(1)))
 }
 
 impl Operation for Lmpop {

@@ -1,6 +1,7 @@
 //! The list commands. Each file holds rows of the command table and, next to a row, what it runs; what that does to the
 //! data is in [`crate::types::list`].
 
+mod blocking;
 mod change;
 mod ends;
 mod read;
@@ -18,6 +19,11 @@ const BASE: Command = Command { group: Group::List, categories: &["@list"], ..Co
 
 /// The rows of this family.
 pub static COMMANDS: &[&Command] = &[
+    &blocking::BLMOVE,
+    &blocking::BLMPOP,
+    &blocking::BLPOP,
+    &blocking::BRPOP,
+    &blocking::BRPOPLPUSH,
     &read::LINDEX,
     &change::LINSERT,
     &read::LLEN,

@@ -87,6 +87,9 @@ fn subscribe(
     word: &str,
     topic: Topic,
 ) -> Result<Next> {
+    if topic == Topic::Shard && session.denies_blocking {
+        return Err(CommandError::custom("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
+    }
     let subscriber = session.subscriber();
     for name in args.iter().skip(1) {
         match subscriber.subscribe(topic, name) {

@@ -166,7 +166,7 @@ fn clients(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("maxclients", server.config.current().network.clients_max);
     fields.put("client_recent_max_input_buffer", server.stats.runtime.input_buffer_max.get());
     fields.put("client_recent_max_output_buffer", server.stats.runtime.output_buffer_max.get());
-    fields.put("blocked_clients", server.stats.blocked_clients.get());
+    fields.put("blocked_clients", server.blocked_clients());
     fields.put_zeros(&["tracking_clients", "clients_in_timeout_table"]);
 }
 

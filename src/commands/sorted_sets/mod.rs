@@ -1,5 +1,6 @@
 //! The sorted set commands. What they do to the data is in [`crate::types::sorted_set`] and [`crate::types::elements`].
 
+mod blocking;
 pub(super) mod change;
 mod combine;
 mod range;
@@ -14,6 +15,9 @@ const BASE: Command = Command { group: Group::SortedSet, categories: &["@sorteds
 
 /// The rows of this family.
 pub static COMMANDS: &[&Command] = &[
+    &blocking::BZMPOP,
+    &blocking::BZPOPMAX,
+    &blocking::BZPOPMIN,
     &change::ZADD,
     &read::ZCARD,
     &range::ZCOUNT,

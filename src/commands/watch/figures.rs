@@ -100,7 +100,7 @@ pub static ROWS: &[Row<Figures>] = &[
         |f| Number(f.server.env.clock.now().saturating_sub(f.server.stats.started_at).as_secs())),
     gauge("redis_connected_clients", "Clients that are connected.", |f| Number(f.server.clients.len() as u64)),
     gauge("redis_blocked_clients", "Clients that wait in a blocking command.",
-        |f| Number(f.server.stats.blocked_clients.get())),
+        |f| Number(f.server.blocked_clients())),
     gauge("redis_config_maxclients", "Clients that may be connected.",
         |f| Number(f.server.config.current().network.clients_max.into())),
     counter("redis_connections_received_total", "Connections accepted.",

@@ -189,7 +189,9 @@ impl Connection {
     }
 
     fn run_in_exec(&mut self, call: &Call, handler: NetworkHandler, args: &CommandArgs, pieces: &mut Vec<Piece>) {
+        self.session.denies_blocking = true;
         let result = self.run_here(call, handler, args);
+        self.session.denies_blocking = false;
         let silent = self.is_silent();
         match result {
             Ok((reply, next)) => {

@@ -120,6 +120,58 @@ mod tests {
         });
     }
 
+    /// A blocking command: storage finds nothing, puts it back, and later serves it; its time runs out meanwhile. Either
+    /// it is served and the client hears so, or it was withdrawn and nothing is taken for it; and nobody sleeps for ever.
+    #[test]
+    fn a_request_that_waits_is_served_or_times_out_but_never_both() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot();
+            let storage = thread::spawn(move || {
+                let Some(started) = responder.start() else { return false };
+                let Some(responder) = started.put_back() else { return false };
+                finish(responder.start())
+            });
+            let served = block_on(poll_fn(|context| match receiver.poll(context) {
+                Poll::Ready(outcome) => Poll::Ready(outcome == Outcome::Done(REPLY)),
+                // Its time is out already; if that comes too late for now, the next wake-up tries again.
+                Poll::Pending => match receiver.withdraw() {
+                    Withdrawal::Withdrawn => Poll::Ready(false),
+                    Withdrawal::Started => Poll::Pending,
+                    Withdrawal::Ended(outcome) => Poll::Ready(outcome == Outcome::Done(REPLY)),
+                },
+            }));
+            assert_eq!(storage.join().unwrap(), served, "an element was taken for a client that was told otherwise");
+        });
+    }
+
+    /// Its time runs out while storage looks for something, and nothing ever comes: it is told so all the same.
+    #[test]
+    fn who_was_too_late_to_withdraw_is_woken_when_the_request_is_put_back() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot::<u8>();
+            let storage = thread::spawn(move || responder.start().map(Started::put_back));
+            block_on(poll_fn(|context| match (receiver.poll(context), receiver.withdraw()) {
+                (Poll::Pending, Withdrawal::Withdrawn) => Poll::Ready(()),
+                (Poll::Pending, Withdrawal::Started) => Poll::Pending,
+                (_, withdrawal) => panic!("nothing came, and yet {withdrawal:?}"),
+            }));
+            let left = storage.join().unwrap().flatten();
+            assert!(left.is_none_or(|responder| responder.start().is_none()));
+        });
+    }
+
+    /// The client goes at any moment: its request is not left waiting.
+    #[test]
+    fn a_request_that_waits_for_a_client_that_went_is_not_served() {
+        every_interleaving(|| {
+            let (responder, mut receiver) = slot::<u8>();
+            let storage = thread::spawn(move || responder.start().map(Started::put_back));
+            receiver.abandon();
+            let left = storage.join().unwrap().flatten();
+            assert!(left.is_none_or(|responder| responder.start().is_none()), "served although nobody is there");
+        });
+    }
+
     #[test]
     fn a_request_dropped_in_the_queue_did_not_start() {
         every_interleaving(|| {

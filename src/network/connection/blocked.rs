@@ -1,0 +1,93 @@
+//! A client in a blocking command: it waits for its reply, its time, CLIENT UNBLOCK, or its own end, and exactly one of
+//! them is what happened. Who gives up takes the request back first; if it is being served right now, that wins.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use crate::channel::{GaveUp, InFlight, StorageCommand, StorageResponse};
+use crate::commands::CommandError;
+use crate::commands::context::Server;
+use crate::env::BoxFuture;
+use crate::observe::{Client, Unblock};
+
+/// Why it waits no more, without having got anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its time is out, or CLIENT UNBLOCK says so.
+    TimedOut,
+    /// CLIENT UNBLOCK … ERROR
+    Unblocked,
+    /// The client has left, or the server drains.
+    Gone,
+}
+
+/// What came of waiting.
+pub(super) enum Outcome {
+    Answered(Result<StorageResponse, CommandError>),
+    GaveUp(End),
+}
+
+/// While it waits.
+pub(super) struct Blocked {
+    server: Arc<Server>,
+    client: Arc<Client>,
+    in_flight: InFlight,
+    timeout: Option<BoxFuture<'static, ()>>,
+    end: Option<End>,
+}
+
+impl Blocked {
+    /// Waits for the answer to `command`, which has been sent.
+    pub(super) fn new(
+        server: &Arc<Server>,
+        client: &Arc<Client>,
+        command: &StorageCommand,
+        in_flight: InFlight,
+    ) -> Blocked {
+        let timeout = command.operation.waits().and_then(|wait| wait.timeout());
+        let timeout = timeout.map(|timeout| server.env.clock.sleep(timeout));
+        client.deadline_ms.store(u64::MAX, Ordering::Relaxed);
+        Blocked { server: server.clone(), client: client.clone(), in_flight, timeout, end: None }
+    }
+
+    /// Ready when it waits no more. `is_leaving`: the client has gone.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, is_leaving: bool) -> Poll<Outcome> {
+        if let Poll::Ready(answer) = self.in_flight.poll(context) {
+            return Poll::Ready(Outcome::Answered(answer));
+        }
+        if self.end.is_none() {
+            self.end = self.check(context, is_leaving);
+        }
+        let Some(end) = self.end else { return Poll::Pending };
+        match self.in_flight.give_up() {
+            GaveUp::Withdrawn => Poll::Ready(Outcome::GaveUp(end)),
+            GaveUp::Answered(answer) => Poll::Ready(Outcome::Answered(answer)),
+            // It is looked after this very moment; whatever comes of that wakes the connection.
+            GaveUp::NotNow => Poll::Pending,
+        }
+    }
+
+    fn check(&mut self, context: &mut Context<'_>, is_leaving: bool) -> Option<End> {
+        if is_leaving {
+            return Some(End::Gone);
+        }
+        match self.client.take_unblock() {
+            Some(Unblock::Timeout) => return Some(End::TimedOut),
+            Some(Unblock::Error) => return Some(End::Unblocked),
+            None => {}
+        }
+        let is_over = self.timeout.as_mut().is_some_and(|timeout| timeout.as_mut().poll(context).is_ready());
+        is_over.then_some(End::TimedOut)
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.in_flight.abandon();
+        self.server.waiters.forget(self.client.id);
+        // It is in no line any more, so nobody can unblock it after this.
+        self.client.update(|facts| facts.unblocked = None);
+        self.client.deadline_ms.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,137 @@
+//! Blocking commands in the writer: a command that finds nothing is parked, and after each command, or transaction, the
+//! parked ones are served whose keys have got something: key by key in the order in which those became ready, and of each
+//! key who came first. What they take is part of the same group, so it is on disk with the push that they waited for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::batch::{BatchProcessor, Origin, Ran};
+use super::execute::{Restart, execute, execute_by};
+use crate::channel::slot::Started;
+use crate::channel::{Parked, StorageCommand, StorageRequest, StorageResponse, Turn};
+use crate::keyspace::{CommandError, Keyspace};
+use crate::observe::Client;
+use crate::resp::ReplyBuffer;
+
+impl BatchProcessor<'_> {
+    /// Runs a command that waits if there is nothing for it. Its deadline is its client's.
+    pub(super) fn run_waiting(&mut self, request: StorageRequest, command: Arc<StorageCommand>) {
+        let StorageRequest { id, client, steps, first, sent_at, deadline, buffer, responder, share } = request;
+        let mut replies = buffer;
+        let Some(started) = responder.start() else { return };
+        let waited = self.state.env.clock.now().saturating_sub(sent_at);
+        self.state.stats.runtime.queue.record(waited);
+        self.begin();
+        match execute(self.state.surroundings(), &command, &client, &mut self.keyspace, &mut replies) {
+            Ok(succeeded) => {
+                let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
+                self.end(client, started, origin, replies, succeeded);
+            }
+            Err(Restart::Ready) => {
+                self.keyspace.keep();
+                // Its share of the channel is given back: what waits is not on its way.
+                if let Parked::Full(started) = self.state.waiters.park(started, client.clone(), command.clone()) {
+                    let mut reply = ReplyBuffer::new(command.protocol);
+                    if !command.silent {
+                        reply.error("ERR too many blocked clients");
+                    }
+                    let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
+                    self.end(client, started, origin, reply.into_bytes(), false);
+                }
+            }
+            Err(restart) => unreachable!("the writer's reads are unrestricted, yet one asked for {restart:?}"),
+        }
+        self.serve_ready();
+    }
+
+    /// The command is over; it will be answered with the group.
+    fn end(
+        &mut self,
+        client: Arc<Client>,
+        mut started: Started<StorageResponse>,
+        origin: Origin,
+        replies: BytesMut,
+        succeeded: bool,
+    ) {
+        self.operations += 1;
+        if succeeded {
+            self.keyspace.keep();
+        } else {
+            self.keyspace.undo();
+        }
+        let finished_at = self.state.env.clock.now();
+        let response = StorageResponse { engine_error: None, replies, next_step: 1, finished_at, parts: None };
+        started.prepare(response, self.record.clone());
+        self.ran.push(Ran { client, started, origin });
+    }
+
+    /// Serves whom the last command, or transaction, has given something to wait no more for.
+    pub(super) fn serve_ready(&mut self) {
+        let mut ready: VecDeque<_> = self.keyspace.take_ready().into();
+        if !Arc::ptr_eq(self.keyspace.databases(), &self.databases_served) {
+            self.databases_served = self.keyspace.databases().clone();
+            // Any key may be another now.
+            ready.extend(self.state.waiters.keys());
+        }
+        self.serve(ready);
+    }
+
+    /// Looks at every key that anybody waits for.
+    pub fn serve_everyone(&mut self) {
+        self.begin();
+        self.serve(self.state.waiters.keys().into());
+    }
+
+    fn serve(&mut self, mut ready: VecDeque<(usize, Bytes)>) {
+        while let Some((db, key)) = ready.pop_front() {
+            if self.state.waiters.is_empty() {
+                return;
+            }
+            for turn in self.state.waiters.line(db, &key) {
+                if !self.serve_one(turn, db, &key) {
+                    break;
+                }
+            }
+            // Who moves an element on makes another key ready.
+            ready.extend(self.keyspace.take_ready());
+        }
+    }
+
+    /// Serves one waiter from `key`. Returns whether the key may have something for the next one.
+    fn serve_one(&mut self, turn: Turn, db: usize, key: &Bytes) -> bool {
+        self.keyspace.select(db);
+        let kind = match self.keyspace.peek(key) {
+            Ok(Some(record)) => record.kind,
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::error!(%error, "a key that clients wait for could not be read");
+                return false;
+            }
+        };
+        let Some(waiter) = self
+            .state
+            .waiters
+            .take_if(turn, |command| command.operation.waits().is_some_and(|wait| wait.kind() == kind))
+        else {
+            return true;
+        };
+        // Whoever has withdrawn is skipped, and nothing taken.
+        let Some(started) = waiter.responder.start() else { return true };
+        let (client, command) = (waiter.client, waiter.command);
+        let mut replies = BytesMut::new();
+        let serve = |keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer| {
+            let wait = command.operation.waits().ok_or(CommandError::Internal)?;
+            if wait.serve(key, keyspace, reply)? { Ok(()) } else { Err(CommandError::WouldWait) }
+        };
+        match execute_by(self.state.surroundings(), &command, &client, &mut self.keyspace, &mut replies, serve) {
+            Ok(succeeded) => self.end(client, started, Origin::Line(turn, command), replies, succeeded),
+            Err(_) => {
+                self.keyspace.undo();
+                self.state.waiters.give_back(turn, started, client, command);
+            }
+        }
+        true
+    }
+}
