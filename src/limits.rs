@@ -101,6 +101,12 @@ pub const DATABASES_MAX: u32 = 16_384;
 /// Bytes of a collection that is stored within its key's record. Beyond about as many, writing all of it for a change of
 /// one element costs more than an entry per element does.
 pub const COLLECTION_INLINE_BYTES_MAX: usize = 1024;
+/// Bytes of a string that is stored within its key's record; longer ones are stored in segments.
+pub const STRING_INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a segment of a long string: what changing one bit of it costs.
+pub const STRING_SEGMENT_BYTES: usize = 16 * 1024;
+/// Bytes of a long string that a reader of short reads reads at most.
+pub const STRING_SHORT_READ_BYTES: usize = 1024 * 1024;
 /// Elements of such a collection (a field and its value are one).
 pub const COLLECTION_INLINE_ELEMENTS_MAX: usize = 64;
 /// Elements of a collection that is copied at once, before they are written.

@@ -108,7 +108,7 @@ impl Pfcount {
     fn count_one(keyspace: &mut Keyspace<'_>, key: &Bytes) -> Result<u64> {
         let mut entry = keyspace.read_entry_typed(key, Type::String)?;
         let Some(record) = entry.record() else { return Ok(0) };
-        let mut hll = HyperLogLog::from_value(&record.body)?;
+        let mut hll = HyperLogLog::from_value(&string::read(keyspace, record)?)?;
         if let Some(count) = hll.cached_count() {
             return Ok(count);
         }
@@ -122,7 +122,7 @@ impl Pfcount {
         let mut registers = hyperloglog::no_registers();
         for key in keys {
             if let Some(record) = keyspace.get_typed(key, Type::String)? {
-                HyperLogLog::from_value(&record.body)?.merge_into(&mut registers)?;
+                HyperLogLog::from_value(&string::read(keyspace, &record)?)?.merge_into(&mut registers)?;
             }
         }
         Ok(hyperloglog::count_of(&registers))
@@ -180,7 +180,7 @@ impl Operation for Pfmerge {
         let mut any_is_dense = false;
         for key in &self.keys {
             if let Some(record) = keyspace.get_typed(key, Type::String)? {
-                let hll = HyperLogLog::from_value(&record.body)?;
+                let hll = HyperLogLog::from_value(&string::read(keyspace, &record)?)?;
                 any_is_dense |= hll.is_dense();
                 hll.merge_into(&mut merged)?;
             }
@@ -321,12 +321,14 @@ impl Operation for Pfselftest {
 /// Looks a key up in order to change it, and reads the HyperLogLog there.
 fn open(keyspace: &mut Keyspace<'_>, key: &Bytes) -> Result<(Entry, Option<HyperLogLog>)> {
     let entry = keyspace.entry_typed(key, Type::String)?;
-    let hll = entry.record().map(|record| HyperLogLog::from_value(&record.body)).transpose()?;
+    let value = entry.record().map(|record| string::read(keyspace, record)).transpose()?;
+    let hll = value.map(|value| HyperLogLog::from_value(&value)).transpose()?;
     Ok((entry, hll))
 }
 
 fn store(keyspace: &mut Keyspace<'_>, entry: &mut Entry, hll: HyperLogLog) -> Result<()> {
-    keyspace.put_keeping_ttl(entry, string::new_raw(hll.into_value()))
+    let record = string::raw_record(keyspace, entry, hll.into_value())?;
+    keyspace.put_keeping_ttl(entry, record)
 }
 
 #[cfg(test)]

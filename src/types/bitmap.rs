@@ -32,6 +32,17 @@ pub fn position(bytes: &[u8], bits: Range<u64>, bit: bool) -> Option<u64> {
     })
 }
 
+/// The bytes that the bits of a range lie in.
+pub fn bytes_of(bits: &Range<u64>) -> Range<usize> {
+    if bits.is_empty() { 0..0 } else { (bits.start / 8) as usize..bits.end.div_ceil(8) as usize }
+}
+
+/// Which of the bits of a piece of `len` bytes at byte `at` lie in a range that counts from the beginning.
+pub fn within(bits: &Range<u64>, at: usize, len: usize) -> Range<u64> {
+    let (start, end) = (at as u64 * 8, (at + len) as u64 * 8);
+    bits.start.clamp(start, end) - start..bits.end.clamp(start, end) - start
+}
+
 /// Eight bytes as one number, the first bit highest.
 struct Part {
     /// The offset of the first bit.
@@ -41,8 +52,8 @@ struct Part {
 
 /// The bits of a range in parts, with bits outside of it as `outside` says.
 fn parts(bytes: &[u8], bits: Range<u64>, outside: bool) -> impl Iterator<Item = Part> {
-    let (first, last) = ((bits.start / 8) as usize, bits.end.div_ceil(8) as usize);
-    let touched = if bits.is_empty() { &[] } else { &bytes[first..last] };
+    let touched = bytes_of(&bits);
+    let (first, touched) = (touched.start, &bytes[touched]);
     touched.chunks(8).enumerate().map(move |(index, chunk)| {
         let at = (first + index * 8) as u64 * 8;
         let mut padded = [0; 8];

@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, CommandError>;
 /// The whole value of a record, in RDB's form.
 pub fn dump(keyspace: &Keyspace<'_>, record: &Record) -> Result<Vec<u8>> {
     let value = match record.kind {
-        Type::String => Value::String(record.body.clone()),
+        Type::String => Value::String(string::read(keyspace, record)?),
         Type::List | Type::Set => {
             let elements = sort::elements(keyspace, record)?;
             if record.kind == Type::List { Value::List(elements) } else { Value::Set(elements) }
@@ -47,7 +47,8 @@ pub fn restore(keyspace: &mut Keyspace<'_>, key: &Bytes, value: Value, expire_ms
     match value {
         Value::String(text) => {
             let mut entry = keyspace.entry(key)?;
-            keyspace.put(&mut entry, string::new(text))?;
+            let record = string::record(keyspace, &entry, text)?;
+            keyspace.put(&mut entry, record)?;
         }
         Value::List(values) => {
             let mut list = list::Editor::replace(keyspace, key)?;
@@ -83,6 +84,10 @@ pub fn size(keyspace: &Keyspace<'_>, key: &Bytes, record: &Record, samples: u64)
         Type::List => {
             let list = List::of(record)?;
             (list.len(), list.entries())
+        }
+        Type::String => {
+            let segments = string::len(record)?.div_ceil(crate::limits::STRING_SEGMENT_BYTES);
+            (segments as u64, object.entries())
         }
         _ => (Elements::of(record)?.len(), object.entries()),
     };

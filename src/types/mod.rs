@@ -12,6 +12,7 @@ pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 mod partial_sort;
+mod segments;
 pub mod set;
 pub mod sort;
 pub mod sorted_set;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::elements::{Elements, by_score, decode_score};
 use super::list::List;
+use super::string;
 use crate::engine::Direction;
 use crate::keyspace::{CommandError, Keyspace, Record, Type};
 use crate::number;
@@ -83,7 +84,7 @@ impl Pattern {
         };
         let key = [&before[..], element, behind].concat();
         match (keyspace.get(&key)?, field) {
-            (Some(record), None) if record.kind == Type::String => Ok(Some(record.body)),
+            (Some(record), None) if record.kind == Type::String => string::read(keyspace, &record).map(Some),
             (Some(record), Some(field)) if record.kind == Type::Hash => Elements::of(&record)?.get(keyspace, field),
             _ => Ok(None),
         }

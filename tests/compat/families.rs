@@ -35,6 +35,9 @@ pub const FAMILIES: &[Family] = &[
             "INCRBYFLOAT {key} {double}",
             "GETEX {key} PERSIST",
             "MSET {key} {value} {key} {value} {key} {value}",
+            "SETRANGE {key} {far-offset} {value}",
+            "APPEND {key} {value}",
+            "GETRANGE {key} {far-offset} {far-offset}",
         ],
     },
     Family {
@@ -84,6 +87,10 @@ pub const FAMILIES: &[Family] = &[
             "SETBIT {key} {bit-offset} {bit}",
             "SETBIT {key} {bit-offset} {bit}",
             "GETBIT {key} {bit-offset}",
+            "SETBIT {key} {far-bit-offset} {bit}",
+            "BITPOS {key} {bit} {far-offset}",
+            "BITFIELD {key} SET {encoding} {far-bit-offset} {field-value} GET {encoding} {far-bit-offset}",
+            "BITCOUNT {key} {far-offset} -1",
             "BITFIELD {key} SET {encoding} {field-offset} {field-value}",
             "BITFIELD {key} OVERFLOW SAT INCRBY {encoding} {field-offset} {field-value} GET {encoding} {field-offset}",
             "BITFIELD {key} OVERFLOW FAIL INCRBY {encoding} {field-offset} {field-value} SET {encoding} {field-offset} {field-value}",
@@ -318,7 +325,7 @@ pub const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         commands: &["sort", "sort_ro"],
-        reason: "sets have no order to keep, nor is there one among equal texts that BY led to; LIMIT cuts out any of them",
+        reason: "sets have no order, nor have equal texts that BY led to; LIMIT cuts out any of them",
         alike: |_, call| match (call.ours, call.theirs) {
             (Value::Array(ours), Value::Array(theirs)) if has_word(call, b"LIMIT") => ours.len() == theirs.len(),
             (ours, theirs) => has_word(call, b"BY") && sorted(ours).is_some() && sorted(ours) == sorted(theirs),

@@ -134,6 +134,10 @@ const PATTERNS: &[&[u8]] = &[
 ];
 
 const BIT_OFFSETS: &[&[u8]] = &[b"0", b"1", b"5", b"7", b"8", b"12", b"63", b"100", b"1000"];
+/// Where long strings begin, and their segments.
+const FAR_OFFSETS: &[&[u8]] =
+    &[b"16383", b"16384", b"65530", b"65535", b"65536", b"81919", b"81920", b"131072", b"100000", b"-1", b"0"];
+const FAR_BIT_OFFSETS: &[&[u8]] = &[b"524287", b"524288", b"524289", b"655359", b"655360", b"800000", b"131071"];
 const FIELD_OFFSETS: &[&[u8]] = &[b"0", b"1", b"5", b"7", b"63", b"100", b"#0", b"#1", b"#3"];
 const ODD_BIT_OFFSETS: &[&[u8]] = &[
     // The last bit that there may be, and the next one.
@@ -295,6 +299,8 @@ pub fn value(dice: &mut Dice, name: &str, kind: ArgumentKind, odd: bool) -> Byte
         ("radius" | "width" | "height", _) => (LENGTHS, ODD_LENGTHS),
         ("unit", _) => (UNITS, STRINGS),
         ("bit", _) => (&[b"0", b"1"], ODD_INTEGERS),
+        ("far-offset", _) => (FAR_OFFSETS, ODD_INTEGERS),
+        ("far-bit-offset", _) => (FAR_BIT_OFFSETS, ODD_BIT_OFFSETS),
         ("bit-offset", _) => (BIT_OFFSETS, ODD_BIT_OFFSETS),
         ("field-offset", _) => (FIELD_OFFSETS, ODD_BIT_OFFSETS),
         ("encoding", _) => (FIELDS, ODD_FIELDS),

@@ -185,10 +185,15 @@ impl Bitfield {
     }
 
     fn run_read(&self, keyspace: &mut Keyspace<'_>, offsets: &[u64], reply: &mut ReplyBuffer) -> Result<()> {
-        let value = keyspace.get_typed(&self.key, Type::String)?.map(|record| record.body).unwrap_or_default();
+        let record = keyspace.get_typed(&self.key, Type::String)?;
         reply.array(self.steps.len());
         for (step, &offset) in self.steps.iter().zip(offsets) {
-            let bytes = string::slice_with_zeros(&value, step.field.bytes(offset));
+            let range = step.field.bytes(offset);
+            let there = match &record {
+                Some(record) => string::read_range(keyspace, record, range.clone())?,
+                None => Bytes::new(),
+            };
+            let bytes = string::slice_with_zeros(&there, 0..range.len());
             reply.integer(step.field.read(&bytes, offset % 8));
         }
         Ok(())
@@ -198,12 +203,13 @@ impl Bitfield {
         let mut editor = Editor::open(keyspace, &self.key)?;
         // All room first: a step that fails to write has still made its bits exist.
         let writes = self.steps.iter().zip(offsets).filter(|(step, _)| !matches!(step.action, Action::Get));
-        let grown = editor.grow(writes.map(|(step, &offset)| step.field.bytes(offset).end).max().unwrap_or(0));
+        let len = writes.map(|(step, &offset)| step.field.bytes(offset).end).max().unwrap_or(0);
+        let grown = editor.grow(keyspace, len)?;
         let mut changed = false;
         reply.array(self.steps.len());
         for (step, &offset) in self.steps.iter().zip(offsets) {
             let range = step.field.bytes(offset);
-            let mut bytes = editor.read(range.clone());
+            let mut bytes = editor.read(keyspace, range.clone())?;
             let before = step.field.read(&bytes, offset % 8);
             let after = match step.action {
                 Action::Set(value, overflow) => step.field.add(value, 0, overflow),
@@ -216,7 +222,7 @@ impl Bitfield {
             match after {
                 Some(after) => {
                     step.field.write(&mut bytes, offset % 8, after);
-                    editor.write(range.start, &bytes);
+                    editor.write(keyspace, range.start, &bytes)?;
                     changed |= grown || before != after;
                     reply.integer(if matches!(step.action, Action::Set(..)) { before } else { after });
                 }

@@ -65,7 +65,7 @@ impl Operation for Bitop {
         let mut values = Vec::with_capacity(self.sources.len());
         for source in &self.sources {
             let record = keyspace.get_typed(source, Type::String)?;
-            values.push(record.map(|record| record.body).unwrap_or_default());
+            values.push(record.map_or(Ok(Bytes::new()), |record| string::read(keyspace, &record))?);
         }
         let combined = bitmap::combine(self.combination, &values);
         reply.integer(combined.len() as i64);
@@ -76,7 +76,8 @@ impl Operation for Bitop {
             }
             return Ok(());
         }
-        keyspace.put(&mut entry, string::new_raw(combined))?;
+        let record = string::raw_record(keyspace, &entry, combined)?;
+        keyspace.put(&mut entry, record)?;
         keyspace.notify(EventClass::String, "set", &self.destination);
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::keyspace::{EventClass, Keyspace, Type};
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::bitmap;
-use crate::types::string::Editor;
+use crate::types::string::{self, Editor};
 
 pub(super) static SETBIT: Command = Command {
     name: "setbit",
@@ -56,10 +56,10 @@ impl Operation for Setbit {
         };
         let at = (offset / 8) as usize;
         let mut editor = Editor::open(keyspace, &self.key)?;
-        let grown = editor.grow(at + 1);
-        let before = editor.read(at..at + 1)[0];
+        let grown = editor.grow(keyspace, at + 1)?;
+        let before = editor.read(keyspace, at..at + 1)?[0];
         let after = bitmap::with_bit(before, offset, bit);
-        editor.write(at, &[after]);
+        editor.write(keyspace, at, &[after])?;
         editor.finish(keyspace)?;
         if grown || before != after {
             keyspace.notify(EventClass::String, "setbit", &self.key);
@@ -105,8 +105,14 @@ impl Getbit {
 impl Operation for Getbit {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         let offset = self.offset.check(keyspace)?;
-        let record = keyspace.get_typed(&self.key, Type::String)?;
-        reply.integer(record.map_or(0, |record| i64::from(bitmap::get(&record.body, offset))));
+        let bit = match keyspace.get_typed(&self.key, Type::String)? {
+            Some(record) => {
+                let at = (offset / 8) as usize;
+                bitmap::get(&string::read_range(keyspace, &record, at..at + 1)?, offset % 8)
+            }
+            None => false,
+        };
+        reply.integer(i64::from(bit));
         Ok(())
     }
 }
@@ -177,7 +183,8 @@ impl Operation for Bitcount {
             reply.integer(0);
             return Ok(());
         };
-        reply.integer(bitmap::count(&record.body, self.bits(record.body.len())?) as i64);
+        let bits = self.bits(string::len(&record)?)?;
+        reply.integer(string::count_bits(keyspace, &record, bits)? as i64);
         Ok(())
     }
 }
@@ -257,8 +264,8 @@ impl Operation for Bitpos {
             reply.integer(if self.bit { -1 } else { 0 });
             return Ok(());
         };
-        let (bits, end_given) = self.bits(record.body.len())?;
-        let found = bitmap::position(&record.body, bits.clone(), self.bit);
+        let (bits, end_given) = self.bits(string::len(&record)?)?;
+        let found = string::find_bit(keyspace, &record, bits.clone(), self.bit)?;
         // Zeros follow behind the end of a value, unless the end of the search was given.
         let behind = (!self.bit && !end_given && !bits.is_empty()).then_some(bits.end);
         reply.integer(found.or(behind).map_or(-1, |at| at as i64));

@@ -41,7 +41,7 @@ impl Get {
 impl Operation for Get {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         let record = keyspace.get_typed(&self.key, Type::String)?;
-        reply_value(reply, record.as_ref());
+        reply_value(keyspace, reply, record.as_ref())?;
         Ok(())
     }
 }
@@ -82,7 +82,7 @@ impl Operation for Mget {
         reply.array(self.keys.len());
         for key in &self.keys {
             let record = keyspace.get(key)?.filter(|record| record.kind == Type::String);
-            reply_value(reply, record.as_ref());
+            reply_value(keyspace, reply, record.as_ref())?;
         }
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Getdel {
 impl Operation for Getdel {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         let mut entry = keyspace.read_entry_typed(&self.key, Type::String)?;
-        reply_value(reply, entry.record());
+        reply_value(keyspace, reply, entry.record())?;
         if keyspace.remove(&mut entry)? {
             keyspace.notify(EventClass::Generic, "del", &self.key);
         }
@@ -209,7 +209,7 @@ impl Getex {
 impl Operation for Getex {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         let mut entry = keyspace.read_entry_typed(&self.key, Type::String)?;
-        reply_value(reply, entry.record());
+        reply_value(keyspace, reply, entry.record())?;
         if !entry.exists() {
             return Ok(());
         }

@@ -11,6 +11,7 @@ use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
 use crate::keyspace::{Keyspace, Type};
 use crate::resp::{CommandArgs, ReplyBuffer};
+use crate::types::string;
 
 /// Bytes of a cell of Redis' table.
 const CELL_BYTES: usize = 4;
@@ -76,7 +77,7 @@ impl Lcs {
             Some(record) if record.kind != Type::String => {
                 Err(CommandError::custom("ERR The specified keys must contain string values"))
             }
-            record => Ok(record.map(|record| record.body).unwrap_or_default()),
+            record => record.map_or(Ok(Bytes::new()), |record| string::read(keyspace, &record)),
         }
     }
 }

@@ -8,8 +8,9 @@ mod range;
 mod set;
 
 use super::{Command, CommandError, Group};
-use crate::keyspace::Record;
+use crate::keyspace::{Keyspace, Record};
 use crate::resp::ReplyBuffer;
+use crate::types::string;
 
 type Result<T> = std::result::Result<T, CommandError>;
 
@@ -42,11 +43,12 @@ pub static COMMANDS: &[&Command] = &[
 ];
 
 /// Replies a value, or that there is none.
-fn reply_value(reply: &mut ReplyBuffer, record: Option<&Record>) {
+fn reply_value(keyspace: &Keyspace<'_>, reply: &mut ReplyBuffer, record: Option<&Record>) -> Result<()> {
     match record {
-        Some(record) => reply.bulk(&record.body),
+        Some(record) => reply.bulk(&string::read(keyspace, record)?),
         None => reply.null(),
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -160,8 +160,14 @@ impl Getrange {
 
 impl Operation for Getrange {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
-        let value = keyspace.get_typed(&self.key, Type::String)?.map(|record| record.body).unwrap_or_default();
-        reply.bulk(&value[string::range(value.len(), self.start, self.end)]);
+        let value = match keyspace.get_typed(&self.key, Type::String)? {
+            Some(record) => {
+                let range = string::range(string::len(&record)?, self.start, self.end);
+                string::read_range(keyspace, &record, range)?
+            }
+            None => Bytes::new(),
+        };
+        reply.bulk(&value);
         Ok(())
     }
 }
@@ -198,7 +204,7 @@ impl Strlen {
 impl Operation for Strlen {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         let record = keyspace.get_typed(&self.key, Type::String)?;
-        reply.integer(record.map_or(0, |record| record.body.len() as i64));
+        reply.integer(record.map_or(Ok(0), |record| string::len(&record))? as i64);
         Ok(())
     }
 }

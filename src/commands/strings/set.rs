@@ -6,7 +6,7 @@ use super::{BASE, Result, reply_value};
 use crate::commands::keys::expiry::{Due, TimeFormat, TimeOption};
 use crate::commands::parse::Args;
 use crate::commands::{Argument, ArgumentKind, Command, CommandError, Flag, KeySpec, Operation, Run};
-use crate::keyspace::{EventClass, Keyspace, Type};
+use crate::keyspace::{EventClass, Keyspace, Record, Type};
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::string;
 
@@ -181,10 +181,10 @@ impl Set {
 
 impl Operation for Set {
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
-        let mut record = string::new(self.value.clone());
-        if let Expiry::At(due) = self.expiry {
-            record.expire_ms = Some(due.at(keyspace.now_ms())?);
-        }
+        let expire_ms = match self.expiry {
+            Expiry::At(due) => Some(due.at(keyspace.now_ms())?),
+            Expiry::Never | Expiry::AsBefore => None,
+        };
         let mut entry = match self.get {
             true => keyspace.read_entry_typed(&self.key, Type::String)?,
             false => keyspace.entry(&self.key)?,
@@ -195,14 +195,17 @@ impl Operation for Set {
             Condition::IfPresent => entry.exists(),
         };
         match (self.get, set) {
-            (true, _) => reply_value(reply, entry.record()),
+            (true, _) => reply_value(keyspace, reply, entry.record())?,
             (false, true) => reply.ok(),
             (false, false) => reply.null(),
         }
-        match (set, self.expiry) {
-            (false, _) => return Ok(()),
-            (true, Expiry::AsBefore) => keyspace.put_keeping_ttl(&mut entry, record)?,
-            (true, _) => keyspace.put(&mut entry, record)?,
+        if !set {
+            return Ok(());
+        }
+        let record = string::record(keyspace, &entry, self.value.clone())?;
+        match self.expiry {
+            Expiry::AsBefore => keyspace.put_keeping_ttl(&mut entry, record)?,
+            _ => keyspace.put(&mut entry, Record { expire_ms, ..record })?,
         }
         keyspace.notify(EventClass::String, "set", &self.key);
         if matches!(self.expiry, Expiry::At(_)) {
@@ -304,7 +307,8 @@ impl Operation for Mset {
         }
         for (key, value) in &self.pairs {
             let mut entry = keyspace.entry(key)?;
-            keyspace.put(&mut entry, string::new(value.clone()))?;
+            let record = string::record(keyspace, &entry, value.clone())?;
+            keyspace.put(&mut entry, record)?;
             keyspace.notify(EventClass::String, "set", key);
         }
         match self.only_if_none_exists {
