@@ -134,7 +134,7 @@ mod tests {
             let served = block_on(poll_fn(|context| match receiver.poll(context) {
                 Poll::Ready(outcome) => Poll::Ready(outcome == Outcome::Done(REPLY)),
                 // Its time is out already; if that comes too late for now, the next wake-up tries again.
-                Poll::Pending => match receiver.withdraw() {
+                Poll::Pending => match receiver.withdraw_waiting() {
                     Withdrawal::Withdrawn => Poll::Ready(false),
                     Withdrawal::Started => Poll::Pending,
                     Withdrawal::Ended(outcome) => Poll::Ready(outcome == Outcome::Done(REPLY)),
@@ -150,7 +150,7 @@ mod tests {
         every_interleaving(|| {
             let (responder, mut receiver) = slot::<u8>();
             let storage = thread::spawn(move || responder.start().map(Started::put_back));
-            block_on(poll_fn(|context| match (receiver.poll(context), receiver.withdraw()) {
+            block_on(poll_fn(|context| match (receiver.poll(context), receiver.withdraw_waiting()) {
                 (Poll::Pending, Withdrawal::Withdrawn) => Poll::Ready(()),
                 (Poll::Pending, Withdrawal::Started) => Poll::Pending,
                 (_, withdrawal) => panic!("nothing came, and yet {withdrawal:?}"),
