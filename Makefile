@@ -76,12 +76,19 @@ bench-smoke: deps ## Whether the benchmark still works, with tiny numbers
 bench: deps ## Bulkhead beside redis-server, and two runtimes beside one: a table of ratios
 	scripts/bench.sh
 
+.PHONY: bench-stall
+bench-stall: deps ## What is answered while the disk hangs or RocksDB stops writes: results/stall.md and its plots
+	cargo build --release $(TESTED)
+	mkdir -p results
+	$(TARGET_DIR)/release/bulkhead-chaos stall --out results
+
 .PHONY: chaos
-chaos: build-deps ## kill -9 under load, 100 rounds for each appendfsync (ROUNDS=1000)
+chaos: build-deps ## kill -9 under load, 100 rounds for each appendfsync (ROUNDS=1000); a minute of overload
 	cargo build --release $(TESTED)
 	for fsync in always everysec no; do
 		$(TARGET_DIR)/release/bulkhead-chaos kill9 --rounds $(ROUNDS) --appendfsync $$fsync
 	done
+	$(TARGET_DIR)/release/bulkhead-chaos ceiling
 
 .PHONY: sim-run
 sim-run: ## A simulation campaign (MINUTES=60)

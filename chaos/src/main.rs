@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use bulkhead_chaos::ceiling;
 use bulkhead_chaos::kill9::Campaign;
 use bulkhead_chaos::process::server_binary;
 use bulkhead_chaos::stall::{self, Kind, Plan, Subject};
@@ -23,6 +24,11 @@ bulkhead-chaos stall [--kind hang|stop] [--subject dual|single|redis-everysec|re
   Writes, and asks on other connections at a fixed rate, while the disk hangs or RocksDB stops writes: a table of
   latencies before, during and after, and with --out the table and the plots as files.
 
+bulkhead-chaos ceiling [--readers 800] [--silent 200] [--overload 3] [--duration-s 60] [--bound-mib 1024]
+
+  Offers more load than the server can serve, with clients that never read: its memory must stay below the bound, and
+  everybody who reads must be served.
+
 The server is the one that cargo built beside this program; BULKHEAD_SERVER names another, redis-server for one:
 
   BULKHEAD_SERVER=redis-server bulkhead-chaos kill9 -- --appendonly yes";
@@ -36,6 +42,7 @@ fn main() -> ExitCode {
     let outcome = match task {
         "kill9" => campaign(options).map(|campaign| in_a_home(|home| kill9(&campaign, home))),
         "stall" => stall_plan(options).map(|(plan, out)| in_a_home(|home| stall(&plan, home, out.as_deref()))),
+        "ceiling" => ceiling_plan(options).map(|plan| in_a_home(|home| ceiling(&plan, home))),
         _ => Err("say what is to be done".into()),
     };
     match outcome {
@@ -87,6 +94,11 @@ fn stall(plan: &Plan, home: &Path, out: Option<&Path>) -> Result<(), String> {
         Some(violation) => Err(violation.clone()),
         None => Ok(()),
     }
+}
+
+fn ceiling(plan: &ceiling::Plan, home: &Path) -> Result<(), String> {
+    println!("{}", ceiling::run(plan, home)?);
+    Ok(())
 }
 
 /// The value of an option, as a number.
@@ -152,4 +164,31 @@ fn stall_plan(options: &[String]) -> Result<(Plan, Option<PathBuf>), String> {
         }
     }
     Ok((plan, out))
+}
+
+fn ceiling_plan(options: &[String]) -> Result<ceiling::Plan, String> {
+    let mut plan = ceiling::Plan {
+        program: server_binary()?,
+        readers: 800,
+        silent: 200,
+        overload: 3,
+        calibration: Duration::from_secs(5),
+        duration: Duration::from_secs(60),
+        bound_bytes: 1 << 30,
+    };
+    for pair in options.chunks(2) {
+        let [word, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
+        match word.as_str() {
+            "--readers" => plan.readers = number(word, value)?,
+            "--silent" => plan.silent = number(word, value)?,
+            "--overload" => plan.overload = number(word, value)?,
+            "--duration-s" => plan.duration = Duration::from_secs(number(word, value)?),
+            "--bound-mib" => plan.bound_bytes = number::<u64>(word, value)? << 20,
+            _ => return Err(format!("{word} is no option")),
+        }
+    }
+    if plan.readers == 0 {
+        return Err("without anybody who reads there is nothing to be served".into());
+    }
+    Ok(plan)
 }

@@ -1,0 +1,24 @@
+//! A short overload with clients that never read: memory stays bounded, and whoever reads is served (R3.2).
+
+use std::time::Duration;
+
+use bulkhead_chaos::ceiling::{Plan, run};
+use bulkhead_chaos::process::server_binary;
+
+#[test]
+fn an_overload_with_clients_that_never_read_keeps_memory_below_the_bound_and_serves_the_others() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let plan = Plan {
+        program: server_binary().unwrap_or_else(|error| panic!("{error}")),
+        readers: 100,
+        silent: 50,
+        overload: 3,
+        calibration: Duration::from_secs(1),
+        duration: Duration::from_secs(5),
+        bound_bytes: 512 << 20,
+    };
+    match run(&plan, home.path()) {
+        Ok(outcome) => println!("{outcome}"),
+        Err(failure) => panic!("{failure}"),
+    }
+}
