@@ -62,7 +62,7 @@ struct Run<'p> {
     simulation: Simulation,
     /// What is still to be done, by time.
     deeds: BTreeMap<Duration, VecDeque<Deed>>,
-    /// An fsync has failed: storage refuses writes until the server is started anew.
+    /// An fsync may have failed: then storage refuses writes until the server is started anew.
     damaged: bool,
     /// Since when the server is stopping, and because of what.
     stopping: Option<(Duration, Fault)>,
@@ -104,7 +104,6 @@ impl<'p> Run<'p> {
         self.end(Ending::Stop)?;
         let unsynced = self.simulation.machine.disk.memory.unsynced();
         ensure!(unsynced == 0, "a stopped server left {unsynced} batches unsynced");
-        self.history.borrow_mut().threads_left = Some(self.simulation.machine.tasks.threads_alive());
         self.simulation.end(Ending::PowerCut { keep_percent: 0 })?;
         self.start();
         self.audit()
@@ -160,7 +159,7 @@ impl<'p> Run<'p> {
     fn start(&mut self) {
         self.simulation.start();
         let fault = self.simulation.machine.disk.memory.fault();
-        self.damaged = fault == Some(DiskFault::SyncFails);
+        self.damaged = matches!(fault, Some(DiskFault::SyncFails | DiskFault::IoError));
         let now = self.simulation.now();
         if let Some(ended) = self.history.borrow_mut().ended.last_mut() {
             ended.started = Some(now);
@@ -186,7 +185,7 @@ impl<'p> Run<'p> {
             Fault::Partition { machine, .. } => self.simulation.partition(machine as usize),
             Fault::Hold { .. } => self.simulation.hold(),
             _ => {
-                self.damaged |= matches!(fault, Fault::SyncFails { .. });
+                self.damaged |= matches!(fault, Fault::SyncFails { .. } | Fault::IoError { .. });
                 self.simulation.machine.disk.begin(&fault);
             }
         }

@@ -140,8 +140,6 @@ pub struct History {
     pub inventories: Vec<Inventory>,
     pub pipelines: usize,
     pub connections: usize,
-    /// Engine threads that were alive after a clean stop.
-    pub threads_left: Option<usize>,
 }
 
 impl History {

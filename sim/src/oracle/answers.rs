@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Case, Finding, Oracle, REOPENING_MAX};
+use super::{Case, Finding, Oracle};
 use crate::history::{Ended, Outcome, Spell};
 use crate::plan::Fault;
 
@@ -16,9 +16,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// When a fault and what follows from it is over.
 fn over(case: &Case<'_>, spell: &Spell) -> Duration {
     let to = match spell.fault {
-        Fault::IoError { .. } => spell.to + REOPENING_MAX,
         // Writes are refused until the server is started anew.
-        Fault::SyncFails { .. } => {
+        Fault::SyncFails { .. } | Fault::IoError { .. } => {
             let ends = case.history.ended.iter().map(|ended| ended.at).find(|at| *at >= spell.to);
             ends.unwrap_or(Duration::MAX - GRACE)
         }

@@ -62,8 +62,6 @@ pub const ALL: &[Oracle] = &[
 
 /// What `everysec` may lose: a second, and the time that a thread may take to get going.
 const LOSS_WINDOW: Duration = Duration::from_millis(1100);
-/// How long a server may take to open an engine anew that has failed, once it can.
-const REOPENING_MAX: Duration = Duration::from_secs(5);
 /// How long a server may take from its start to the first sync.
 const STARTING_MAX: Duration = Duration::from_millis(300);
 
@@ -94,9 +92,8 @@ impl Case<'_> {
 fn hindered_until(spell: &Spell) -> Duration {
     match spell.fault {
         Fault::NoSpace { .. } | Fault::Slow { .. } | Fault::Hang { .. } => spell.to + LOSS_WINDOW,
-        // Until the engine is opened anew.
-        Fault::IoError { .. } => spell.to + REOPENING_MAX,
-        Fault::SyncFails { .. } => Duration::from_secs(3600),
+        // Until the server is started anew.
+        Fault::IoError { .. } | Fault::SyncFails { .. } => Duration::from_secs(3600),
         Fault::Panic { call: Call::Sync, .. } => spell.to + Duration::from_secs(2),
         Fault::Stop { .. } | Fault::Kill { .. } => spell.to + STARTING_MAX,
         _ => Duration::ZERO,

@@ -8,7 +8,7 @@
 //! The bodies of the tasks are kept in [`Tasks`], for one reason: when a runtime is dropped, as in a crash, tokio drops
 //! its tasks in an order that depends on how many the process has started before, and with them sockets say goodbye.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -52,7 +52,6 @@ struct TaskList {
     started: u64,
     /// Without those that are running just now.
     bodies: BTreeMap<u64, BoxFuture<'static, ()>>,
-    threads: BTreeSet<u64>,
     crashing: bool,
 }
 
@@ -62,19 +61,11 @@ impl Tasks {
         self.lock().crashing = crashing;
     }
 
-    /// How many engine threads have not ended. (Of a domain's own tasks nobody waits for the end.)
-    pub fn threads_alive(&self) -> usize {
-        self.lock().threads.len()
-    }
-
-    fn add(&self, body: BoxFuture<'static, ()>, is_thread: bool) -> u64 {
+    fn add(&self, body: BoxFuture<'static, ()>) -> u64 {
         let mut list = self.lock();
         list.started += 1;
         let number = list.started;
         list.bodies.insert(number, body);
-        if is_thread {
-            list.threads.insert(number);
-        }
         number
     }
 
@@ -89,7 +80,6 @@ impl Tasks {
     fn end(&self, number: u64) {
         let ending: Vec<_> = {
             let mut list = self.lock();
-            list.threads.remove(&number);
             match list.crashing {
                 true => std::mem::take(&mut list.bodies).into_values().collect(),
                 false => list.bodies.remove(&number).into_iter().collect(),
@@ -150,7 +140,7 @@ impl SimDomain {
         let (writes, opens) = (WRITERS.contains(&name), name == OPENER);
         let (tasks, weather, hurdle) = (self.tasks.clone(), self.weather, Hurdle::Undrawn);
         Steps {
-            number: tasks.add(body, !name.is_empty()),
+            number: tasks.add(body),
             tasks,
             dice,
             weather,
