@@ -222,7 +222,8 @@ fn measure(plan: &Plan, kind: Kind, subject: Subject, home: &Path) -> Result<Out
     violations.extend(audit(server.port, &mut ledger, others).err().map(|found| format!("after kill -9: {found}")));
     let answered = reports.iter().flatten().filter_map(|sent| sent.took).chain(ballast);
     let write_latencies = Latencies::of(answered);
-    if !subject.is_redis() && write_latencies.quantile(1.0) > TIMEOUT + TIMEOUT_SLACK {
+    // With one runtime nobody is left to keep the deadlines; that is what two are for.
+    if subject == Subject::Bulkhead && write_latencies.quantile(1.0) > TIMEOUT + TIMEOUT_SLACK {
         let worst = write_latencies.quantile(1.0);
         violations.push(format!("a write was answered after {worst:?}, and request-timeout is {TIMEOUT:?}"));
     }
@@ -447,9 +448,9 @@ pub fn report(plan: &Plan, outcomes: &[Outcome]) -> String {
             };
             let stopped = match kind {
                 Kind::WriteStop => format!(
-                    " Stopped for {:.1} s of {:.1} s.",
+                    " INFO said that writes were stopped for {:.0} s of the whole {:.0} s.",
                     outcome.stopped_for().as_secs_f64(),
-                    (outcome.stall.1 - outcome.stall.0).as_secs_f64()
+                    outcome.length.as_secs_f64()
                 ),
                 Kind::HangingDisk => String::new(),
             };
