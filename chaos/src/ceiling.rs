@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::client::Client;
+use crate::client::{Client, PATIENCE};
 use crate::process::{Recipe, Server};
 
 #[derive(Clone, Debug)]
@@ -139,7 +139,7 @@ pub fn run(plan: &Plan, home: &Path) -> Result<Outcome, String> {
     if server.has_ended() {
         return Err(format!("the server ended under the load:\n{}", server.last_words()));
     }
-    let served = served?;
+    let (served, took) = served?;
     let mut replies: Vec<u64> = served.iter().map(|served| served.replies).collect();
     replies.sort_unstable();
     // Everybody who has left must be forgotten.
@@ -154,7 +154,7 @@ pub fn run(plan: &Plan, home: &Path) -> Result<Outcome, String> {
         refused: served.iter().map(|served| served.refused).sum(),
         least: replies[0],
         median: replies[replies.len() / 2],
-        duration: plan.duration,
+        duration: took,
         resident_before,
         resident_max: resident_max.load(Ordering::Relaxed),
         resident_after: resident(&server)?,
@@ -257,17 +257,23 @@ struct Served {
 }
 
 /// Each client sends `rate` requests a second, whatever comes back, as long as its socket takes them.
-async fn open_loop(port: u16, plan: &Plan, rate: f64) -> Result<Vec<Served>, String> {
-    let end = Instant::now() + plan.duration;
+async fn open_loop(port: u16, plan: &Plan, rate: f64) -> Result<(Vec<Served>, Duration), String> {
     let served = Rc::new(RefCell::new(vec![Served::default(); plan.readers]));
     let failure: Rc<RefCell<Option<String>>> = Rc::default();
     let mut tasks = Vec::new();
+    // All of them first: who connects late would be served less.
+    let (mut silent, mut readers) = (Vec::new(), Vec::new());
     for _ in 0..plan.silent {
-        let (from, to) = connect(port).await?;
+        silent.push(connect(port).await?);
+    }
+    for _ in 0..plan.readers {
+        readers.push(connect(port).await?);
+    }
+    let start = Instant::now();
+    for (from, to) in silent {
         tasks.push(tokio::task::spawn_local(stay_silent(from, to)));
     }
-    for id in 0..plan.readers {
-        let (mut from, to) = connect(port).await?;
+    for (id, (mut from, to)) in readers.into_iter().enumerate() {
         tasks.push(tokio::task::spawn_local(send(to, id as u64, rate)));
         let (served, failure) = (served.clone(), failure.clone());
         tasks.push(tokio::task::spawn_local(async move {
@@ -291,11 +297,16 @@ async fn open_loop(port: u16, plan: &Plan, rate: f64) -> Result<Vec<Served>, Str
             }
         }));
     }
-    tokio::time::sleep_until(end.into()).await;
+    tokio::time::sleep_until((start + plan.duration).into()).await;
+    // The load stays on until everybody has been served, or it is clear that somebody never will be.
+    while start.elapsed() < plan.duration + PATIENCE && served.borrow().iter().any(|served| served.replies == 0) {
+        tokio::time::sleep(TICK).await;
+    }
+    let took = start.elapsed();
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
     match failure.take() {
         Some(failure) => Err(failure),
-        None => Ok(served.borrow().clone()),
+        None => Ok((served.borrow().clone(), took)),
     }
 }
 
