@@ -32,7 +32,7 @@ serve: build-deps ## Build, and serve on port 6379 from ./data (PORT=7000 DIR=/s
 
 # What needs no RocksDB comes first: it fails within minutes, even where RocksDB has not been compiled yet.
 .PHONY: test
-test: deps fmt fuzz loom sim unit ## Everything that is quick enough for every change
+test: deps fmt fuzz loom sim lint unit faults bench-smoke ## Everything that is quick enough for every change
 	@echo "All good."
 
 ## The parts of `make test`
@@ -65,6 +65,10 @@ lint: build-deps ## Clippy, without a single warning
 .PHONY: unit
 unit: deps ## Unit, property, protocol, differential, persistence and kill -9 tests
 	cargo test $(TESTED)
+
+.PHONY: faults
+faults: deps ## Faults at every boundary of the real server, by failpoints
+	cargo test --package bulkhead --features failpoints --test failpoints
 
 .PHONY: bench-smoke
 bench-smoke: deps ## Whether the benchmark still works, with tiny numbers
