@@ -98,6 +98,22 @@ fn a_writer_that_dies_after_its_commit_still_answers_and_applies_nothing_twice()
     assert_eq!(server.client().ask("GET n"), "\"3\"");
 }
 
+/// R6.4: what a command changes beside keys (which database is which, how many keys there are) is not lost with the writer.
+#[test]
+fn a_writer_that_dies_around_its_commit_leaves_databases_and_counters_true() {
+    for (point, reply) in [("writer.after-commit", "OK"), ("engine.written", "(error) INDOUBT ")] {
+        let server = start(&[&NEVER_OPEN]);
+        let mut client = server.client();
+        client.check(&[("MSET a 1 b 2", "OK"), ("SELECT 1", "OK"), ("SET other 1", "OK"), ("SELECT 0", "OK")]);
+        arm(&server, point, "1*return(panic)");
+        let flushed = client.ask("FLUSHDB");
+        assert!(flushed.starts_with(reply), "{flushed}");
+        eventually("the writer is back", || server.client().ask("SET c 3") == "OK");
+        client.check(&[("DBSIZE", "(integer) 1"), ("EXISTS a b", "(integer) 0"), ("GET c", "\"3\"")]);
+        client.check(&[("SELECT 1", "OK"), ("DBSIZE", "(integer) 1")]);
+    }
+}
+
 /// R6.4: it dies within the engine: nobody knows, and that is what the client is told.
 #[test]
 fn a_writer_that_dies_within_the_engine_leaves_a_doubt_and_no_second_execution() {

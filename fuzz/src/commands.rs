@@ -188,7 +188,7 @@ impl Server {
 
     fn refused(&self, args: &CommandArgs, error: &CommandError) -> Value {
         let mut reply = ReplyBuffer::new(self.protocol);
-        reply.error(&error.to_string());
+        reply.error(error.to_string());
         well_formed(&reply.into_bytes().freeze(), self.protocol, args)
     }
 
@@ -202,7 +202,7 @@ impl Server {
                 keyspace.undo();
                 assert!(keyspace.txn().to_batch().is_empty(), "{operation:?} failed with {error} and left a trace");
                 reply.rollback(0);
-                reply.error(&error.to_string());
+                reply.error(error.to_string());
             }
         }
         self.commit(&keyspace.txn().to_batch(), keyspace.databases().clone());
@@ -220,7 +220,7 @@ impl Server {
         }
         if let Err(error) = done {
             reply.rollback(0);
-            reply.error(&error.to_string());
+            reply.error(error.to_string());
         }
         reply.into_bytes().freeze()
     }

@@ -144,7 +144,7 @@ fn times(shrinking: &mut Shrinking) {
     sooner.heal_ms = 0;
     shrinking.try_plan(sooner);
     for divisor in [0, 2] {
-        let shorten = |ms: u64| if divisor == 0 { 0 } else { ms / divisor };
+        let shorten = |ms: u64| ms.checked_div(divisor).unwrap_or(0);
         for client in 0..shrinking.plan.clients.len() {
             let mut faster = shrinking.plan.clone();
             let ClientPlan { steps, .. } = &mut faster.clients[client];

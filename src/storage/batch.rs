@@ -214,6 +214,7 @@ impl<'e> BatchProcessor<'e> {
     pub async fn commit(self, patient: bool) -> Committed {
         let BatchProcessor { state, mut keyspace, ran, operations, record, .. } = self;
         let batch = keyspace.txn().to_batch();
+        let before = state.databases.load_full();
         if planted::is("batch-in-two-commits") && batch.mutations.len() > 1 {
             let mut first = crate::engine::WriteBatch::new();
             first.mutations = batch.mutations[..batch.mutations.len() / 2].to_vec();
@@ -233,7 +234,14 @@ impl<'e> BatchProcessor<'e> {
             if planted::is("commit-record-before-commit") {
                 let _ = record.commit(|| Ok(()), is_known);
             }
-            let written = record.commit(|| state.engine.write(&batch, options), is_known);
+            // What the group changed beside its keys is published in the same step: whoever looks at the record of a commit
+            // that succeeded must find everything else as the commit left it.
+            let commit = || {
+                state.engine.write(&batch, options)?;
+                publish(state, &keyspace);
+                Ok(())
+            };
+            let written = record.commit(commit, is_known);
             if written == Err(EngineError::WriteStall) {
                 let requests = ran.into_iter().filter_map(|ran| ran.put_back(state)).collect();
                 // What some of them found wanting may be there after all.
@@ -249,7 +257,6 @@ impl<'e> BatchProcessor<'e> {
         env::pass(&failpoints::WRITER_AFTER_COMMIT, &*state.env.clock).await;
         let finished_at = state.env.clock.now();
         state.take_events(keyspace.events);
-        let before = state.databases.load_full();
         if !batch.is_empty() {
             state.note_outcome(&committed);
         }
@@ -259,7 +266,6 @@ impl<'e> BatchProcessor<'e> {
             metrics.operations_committed.add(operations as u64);
             metrics.group_operations.record(operations as u64);
             metrics.group_bytes.record(batch.size_bytes() as u64);
-            publish(state, &keyspace);
             state.wrote();
         }
         // Once it is visible, or a client could begin to watch a key in between and still read what was there before.

@@ -15,6 +15,7 @@ use super::server::{StopSignal, StorageState};
 use crate::channel::StorageRequest;
 use crate::env::{self, BoxFuture};
 use crate::failpoints::{self, Fault};
+use crate::keyspace::DatabaseMap;
 use crate::limits;
 use crate::observe::{Condition, Status};
 use crate::planted;
@@ -28,6 +29,7 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
     let mut buffer = Vec::new();
     let mut housekeeping = Housekeeping::new(&state);
     let mut stall = Stall::default();
+    recover(&state);
     // How far an earlier writer came is not known: whoever watches a key may have missed a change, and whoever waits for
     // one may have been overlooked.
     state.watches.touch_all();
@@ -63,6 +65,18 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         received.push_back(request);
     }
     commit_all(&state, &mut received, &mut stall, &mut stop).await;
+}
+
+/// A writer that died within the engine has not published what its last group changed beside its keys.
+fn recover(state: &StorageState) {
+    let databases = state.config.current().storage.databases as usize;
+    let recovered = DatabaseMap::load(&*state.engine, databases).and_then(|map| {
+        state.databases.store(Arc::new(map));
+        state.keyspace_stats.load(&*state.engine)
+    });
+    if let Err(error) = recovered {
+        tracing::error!(%error, "the map of databases and the counters could not be read again");
+    }
 }
 
 /// Waits up to `patience` for a group to fill (`batch-timeout`).
