@@ -52,8 +52,13 @@ loom: ## Every interleaving of the reply slot
 
 # Repeatability first: without it a seed proves nothing. Then what has failed before, then seeds that no earlier commit ran.
 .PHONY: sim
-sim: ## The whole server in deterministic simulation: 2,000 fresh seeds, chosen by the commit (SEEDS=2000)
+sim: ## The whole server in deterministic simulation: repeatability, what failed before, and 96 seeds
 	cargo test --profile sim --package bulkhead-sim
+
+# Not part of `make test` as long as sim/FOUND.md lists open findings: about one run in a thousand shows one of them, and a
+# gate that depends on the commit's name would say nothing about the commit.
+.PHONY: sim-fresh
+sim-fresh: ## 2,000 seeds that no earlier commit ran, chosen by the commit (SEEDS=2000)
 	cargo sim run --seeds $(SEEDS) --from $$((16#$$(git rev-parse --short=8 HEAD)))
 
 .PHONY: lint

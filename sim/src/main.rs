@@ -63,7 +63,6 @@ struct Flags {
     json: Option<PathBuf>,
     html: Option<PathBuf>,
     readme: Option<PathBuf>,
-    #[cfg_attr(not(feature = "planted-bugs"), expect(dead_code, reason = "only strength asks for it"))]
     bug: Option<String>,
     out: PathBuf,
     file: PathBuf,
