@@ -11,9 +11,7 @@ use super::{
     WriteOptions,
 };
 use crate::config::RocksDbConfig;
-use crate::failpoints::{
-    ENGINE_GET, ENGINE_SCAN, ENGINE_SYNC, ENGINE_WRITE, ENGINE_WRITTEN, Fault, fault, pass_engine,
-};
+use crate::failpoints::{ENGINE_GET, ENGINE_SCAN, ENGINE_SYNC, ENGINE_WRITE, ENGINE_WRITTEN, Failpoint, Fault, fault};
 
 /// Passes a place in the engine: fails or panics there if it is armed so.
 pub fn pass_engine(point: &'static Failpoint) -> Result<(), EngineError> {
