@@ -144,14 +144,6 @@ pub fn arm(_: &str, _: &str) -> Result<(), String> {
     Err("this build has no failpoints: build with --features failpoints".into())
 }
 
-/// Disarms every place.
-#[cfg(feature = "failpoints")]
-pub fn disarm_all() {
-    for point in CATALOGUE {
-        fail::remove(point.name);
-    }
-}
-
 /// Arms what the environment asks for (`FAILPOINTS`). Once, at the start.
 pub fn arm_from_environment() {
     #[cfg(feature = "failpoints")]

@@ -31,7 +31,7 @@ pub async fn run(env: Env, config: Arc<LiveConfig>, shutdown: Arc<ShutdownReques
             biased;
             () = shutdown.requested() => break,
             () = server.storage_restart.notified() => Wish::RestartStorage,
-            () = server.storage_failed.notified() => Wish::ReopenStorage,
+            () = server.trouble.reopen.notified() => Wish::ReopenStorage,
             () = server.config.reload_requested() => Wish::Reload,
             reconfigure = manager.reconfiguration() => Wish::Reconfigure(reconfigure),
             () = env.clock.sleep(SAMPLE_INTERVAL) => Wish::Nothing,

@@ -5,7 +5,9 @@
 
 mod support;
 
-use support::{Client, Server, eventually};
+use std::time::{Duration, Instant};
+
+use support::{Client, Server, eventually, wait_until};
 
 /// Short, so that what must run into its deadline does so soon; long enough for a busy machine to answer the rest.
 const TIMEOUT: [&str; 2] = ["--request-timeout", "1500"];
@@ -206,7 +208,9 @@ fn an_engine_that_failed_is_opened_anew() {
     arm(&server, "engine.write", "1*return(io)");
     fails(&mut client, "SET refused 1", "IOERR");
     eventually("it was opened anew", || server.log().contains("the engine was opened anew"));
-    client.check(&[("GET kept", "\"1\""), ("EXISTS refused", "(integer) 0"), ("SET after 1", "OK")]);
+    client.check(&[("GET kept", "\"1\""), ("EXISTS refused", "(integer) 0")]);
+    eventually("and is healthy before anyone writes", || info(&mut client, "ready") == "1");
+    client.check(&[("SET after 1", "OK")]);
 }
 
 /// R6.2: a damaged record is an error for who asked for it.
@@ -234,6 +238,23 @@ fn a_failed_fsync_makes_storage_read_only_loudly() {
     fails(&mut client, "SET k 3", "READONLY");
     client.check(&[("PING", "PONG"), ("EXISTS k", "(integer) 1")]);
     eventually("it is in the log", || server.log().contains("fsync failed"));
+}
+
+/// Nor is it forgotten when the storage side starts anew: an engine that is opened anew would hide the loss.
+#[test]
+fn a_failed_fsync_outlives_a_restart_of_storage() {
+    let server = start(&[&["--appendfsync", "always"], &NEVER_OPEN]);
+    let mut client = server.client();
+    arm(&server, "engine.write", "1*return(sync)");
+    fails(&mut client, "SET k 1", "INDOUBT");
+    let starts = info(&mut client, "storage_starts");
+    assert_eq!(client.ask("DEBUG RESTART-STORAGE"), "OK");
+    eventually("storage started anew", || info(&mut client, "storage_starts") != starts);
+    fails(&mut client, "SET k 2", "READONLY");
+    // As long as it would take to open the engine anew.
+    wait_until(Instant::now() + Duration::from_secs(1));
+    fails(&mut client, "SET k 3", "READONLY");
+    assert_ne!(info(&mut client, "ready"), "1");
 }
 
 // ---- The readers ---------------------------------------------------------------------------------------------------

@@ -40,9 +40,39 @@ impl BreakerState {
     }
 }
 
-/// A request that was let through. Its end has to be told with [`Breaker::record`].
+/// A request that was let through, until its end. Dropped without [`Permit::end`] it says nothing of storage: its client
+/// left, wherever the request was by then; so a probe that is lost never keeps the breaker shut.
+pub struct Permit {
+    breaker: Arc<Breaker>,
+    admission: Option<Admission>,
+}
+
+impl Permit {
+    /// Lets a write through, or refuses it with the error that storage failed by.
+    pub fn ask(breaker: &Arc<Breaker>) -> Result<Permit, CommandError> {
+        let admission = Some(breaker.admit()?);
+        Ok(Permit { breaker: breaker.clone(), admission })
+    }
+
+    /// The request has ended.
+    pub fn end(mut self, verdict: Verdict) {
+        if let Some(admission) = self.admission.take() {
+            self.breaker.record(admission, verdict);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            self.breaker.record(admission, Verdict::Nothing);
+        }
+    }
+}
+
+/// How a request was let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+enum Admission {
     Normal,
     /// The one request that tries whether storage is back.
     Probe,
@@ -91,8 +121,7 @@ impl Breaker {
         }
     }
 
-    /// Lets a write through, or refuses it with the error that storage failed by.
-    pub fn admit(&self) -> Result<Admission, CommandError> {
+    fn admit(&self) -> Result<Admission, CommandError> {
         if self.mark.load(Ordering::Relaxed) != NOT_CLOSED {
             return Ok(Admission::Normal);
         }
@@ -109,8 +138,7 @@ impl Breaker {
         Ok(Admission::Probe)
     }
 
-    /// A request that was let through has ended.
-    pub fn record(&self, admission: Admission, verdict: Verdict) {
+    fn record(&self, admission: Admission, verdict: Verdict) {
         let is_quiet = admission == Admission::Normal && verdict != Verdict::Nothing;
         if is_quiet && verdict == Verdict::Success && self.mark.load(Ordering::Relaxed) == 0 {
             return;
@@ -240,6 +268,19 @@ mod tests {
         assert_eq!(breaker.admit(), Ok(Admission::Probe), "a client that left takes no other's chance");
         breaker.record(Admission::Probe, Verdict::Success);
         assert_eq!((breaker.admit(), breaker.state()), (Ok(Admission::Normal), BreakerState::Closed));
+    }
+
+    #[test]
+    fn a_probe_whose_client_leaves_before_it_is_sent_keeps_nobody_out() {
+        let (breaker, clock) = breaker();
+        let breaker = Arc::new(breaker);
+        (0..3).for_each(|_| breaker.record(Admission::Normal, failure()));
+        clock.0.store(PAUSE_MS, Ordering::Relaxed);
+        let probe = Permit::ask(&breaker).expect("its pause is over");
+        assert!(Permit::ask(&breaker).is_err(), "one probe at a time");
+        drop(probe);
+        Permit::ask(&breaker).expect("the next one may try").end(Verdict::Success);
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::breaker::{Admission, Breaker, BreakerState, Verdict};
+use super::breaker::{Breaker, BreakerState, Permit, Verdict};
 use super::slot::{Outcome, ReplyReceiver, Withdrawal, slot};
 use super::{MessageChannel, RequestId, Senders, Step, StorageRequest, StorageResponse};
 use crate::config::LiveConfig;
@@ -34,7 +34,7 @@ struct Shared {
     bytes_max: AtomicUsize,
     /// Connections that wait for room in the channel.
     waiting: AtomicUsize,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
     clock: Arc<dyn Clock>,
     stats: Arc<ServerStats>,
 }
@@ -70,7 +70,8 @@ pub struct InFlight {
     parts: Parts,
     stage: Stage,
     retries: u32,
-    admission: Option<Admission>,
+    /// Of a write.
+    permit: Option<Permit>,
 }
 
 /// What of a request stays the same when it is sent again: its id above all.
@@ -116,7 +117,7 @@ impl StorageClient {
         let bytes_max = bytes_limit(bytes_max);
         let bytes = Arc::new(Semaphore::new(bytes_max));
         let (bytes_max, waiting) = (AtomicUsize::new(bytes_max), AtomicUsize::new(0));
-        let breaker = Breaker::new(clock.clone(), config, stats.clone());
+        let breaker = Arc::new(Breaker::new(clock.clone(), config, stats.clone()));
         let shared = Shared { senders, capacity, bytes, bytes_max, waiting, breaker, clock, stats };
         (StorageClient { shared: Arc::new(shared) }, channel)
     }
@@ -162,17 +163,17 @@ impl StorageClient {
 
     /// Sends a request, at once if there is room.
     pub fn submit(&self, outgoing: Outgoing) -> Submitted {
-        let admission = match outgoing.writes.then(|| self.shared.breaker.admit()).transpose() {
-            Ok(admission) => admission,
+        let permit = match outgoing.writes.then(|| Permit::ask(&self.shared.breaker)).transpose() {
+            Ok(permit) => permit,
             Err(error) => return Submitted::Refused(error),
         };
         let Outgoing { id, client, steps, first, writes, bytes, sent_at, deadline, buffer } = outgoing;
         let parts = Parts { id, client, steps, first, writes, bytes, sent_at, deadline };
         match self.shared.try_send(&parts, buffer) {
-            Ok(receiver) => Submitted::InFlight(InFlight::new(&self.shared, parts, receiver, admission)),
-            Err(Some(buffer)) => self.wait(parts, buffer, admission),
+            Ok(receiver) => Submitted::InFlight(InFlight::new(&self.shared, parts, receiver, permit)),
+            Err(Some(buffer)) => self.wait(parts, buffer, permit),
             Err(None) => {
-                self.shared.judge_unsent(admission);
+                judge_unsent(permit);
                 Submitted::Refused(self.shared.gone())
             }
         }
@@ -180,13 +181,13 @@ impl StorageClient {
 
     /// Waits for room; meanwhile the connection reads nothing more from its socket. Past a bound of waiting
     /// connections the request is refused at once (R3.2).
-    fn wait(&self, parts: Parts, buffer: BytesMut, admission: Option<Admission>) -> Submitted {
+    fn wait(&self, parts: Parts, buffer: BytesMut, permit: Option<Permit>) -> Submitted {
         let shared = self.shared.clone();
         shared.stats.channel.full.add(1);
         if shared.waiting.fetch_add(1, Ordering::Relaxed) >= limits::CHANNEL_WAITERS_MAX {
             shared.waiting.fetch_sub(1, Ordering::Relaxed);
             shared.stats.channel.refused.add(1);
-            shared.judge_unsent(admission);
+            judge_unsent(permit);
             return Submitted::Refused(CommandError::TryAgain("storage is overloaded, the request was not executed"));
         }
         Submitted::Waiting(Box::pin(async move {
@@ -203,9 +204,9 @@ impl StorageClient {
             })
             .await;
             match sent {
-                Ok(receiver) => Ok(InFlight::new(&shared, parts, receiver, admission)),
+                Ok(receiver) => Ok(InFlight::new(&shared, parts, receiver, permit)),
                 Err(error) => {
-                    shared.judge_unsent(admission);
+                    judge_unsent(permit);
                     Err(error)
                 }
             }
@@ -288,12 +289,12 @@ impl Shared {
         self.stats.channel.refused.add(1);
         CommandError::TryAgain("storage is gone, the request was not executed")
     }
+}
 
-    /// A write that was let through and not sent: storage did not keep up.
-    fn judge_unsent(&self, admission: Option<Admission>) {
-        if let Some(admission) = admission {
-            self.breaker.record(admission, Verdict::Failure(AWAY));
-        }
+/// A write that was let through and not sent: storage did not keep up.
+fn judge_unsent(permit: Option<Permit>) {
+    if let Some(permit) = permit {
+        permit.end(Verdict::Failure(AWAY));
     }
 }
 
@@ -305,19 +306,17 @@ impl InFlight {
         shared: &Arc<Shared>,
         parts: Parts,
         receiver: ReplyReceiver<StorageResponse>,
-        admission: Option<Admission>,
+        permit: Option<Permit>,
     ) -> InFlight {
         let metrics = &shared.stats.channel;
         metrics.sent.add(1);
         metrics.in_flight.add(1);
         metrics.operations.record((parts.steps.len() - parts.first) as u64);
         let stage = Stage::WithStorage(receiver);
-        let mut in_flight = InFlight { shared: shared.clone(), parts, stage, retries: 0, admission };
-        if in_flight.waits()
-            && let Some(admission) = in_flight.admission.take()
-        {
+        let mut in_flight = InFlight { shared: shared.clone(), parts, stage, retries: 0, permit };
+        if in_flight.waits() {
             // How long it takes says nothing of storage, and no probe may wait for a client's push.
-            shared.breaker.record(admission, Verdict::Nothing);
+            drop(in_flight.permit.take());
         }
         in_flight
     }
@@ -325,10 +324,6 @@ impl InFlight {
     /// Whether it is a command that may wait for a key.
     fn waits(&self) -> bool {
         matches!(self.parts.steps[..], [Step::Wait(_)])
-    }
-
-    pub fn id(&self) -> RequestId {
-        self.parts.id
     }
 
     pub fn sent_at(&self) -> Duration {
@@ -464,8 +459,8 @@ impl InFlight {
     fn end(&mut self, how: fn(&ChannelMetrics) -> &Counter, verdict: Verdict) {
         how(&self.shared.stats.channel).add(1);
         self.stage = Stage::Ended;
-        if let Some(admission) = self.admission.take() {
-            self.shared.breaker.record(admission, verdict);
+        if let Some(permit) = self.permit.take() {
+            permit.end(verdict);
         }
     }
 }

@@ -10,7 +10,7 @@ mod events;
 pub mod slot;
 mod waiters;
 
-pub use breaker::{Breaker, BreakerState};
+pub use breaker::BreakerState;
 pub use client::{GaveUp, InFlight, Outgoing, StorageClient, Submitted};
 pub use events::KeyEventQueue;
 pub use waiters::{Parked, Turn, Waiter, Waiters};

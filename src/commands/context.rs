@@ -17,7 +17,7 @@ use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache, WatchSet, Watches
 use crate::observe::{Client, Clients, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
 use crate::resp::{CommandArgs, Protocol};
-use crate::storage::{BackgroundTaskManager, StorageState, Surroundings, answer_from_memory};
+use crate::storage::{BackgroundTaskManager, EngineTrouble, StorageState, Surroundings, answer_from_memory};
 
 /// What the connection does after a network-side command.
 pub enum Next {
@@ -170,8 +170,8 @@ pub struct Server {
     pub run_id: String,
     /// Asks for the storage side to be started anew (DEBUG RESTART-STORAGE).
     pub storage_restart: Notify,
-    /// Says that the engine has failed for good and should be opened anew.
-    pub storage_failed: Arc<Notify>,
+    /// What has befallen the engine.
+    pub trouble: Arc<EngineTrouble>,
     /// What storage does besides answering: seen and steered by BGTASK.
     pub background: Arc<BackgroundTaskManager>,
     /// Asks for a change of the configuration that takes more than taking note of it (CONFIG SET port).

@@ -271,6 +271,12 @@ impl KeySpec {
         KeySpec::range(index, 0, 1, flags)
     }
 
+    /// Keys whose number is an argument at `at`, and which follow it (ZUNION's numkeys).
+    pub const fn counted(at: usize, flags: &'static [&'static str]) -> KeySpec {
+        let find = FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 };
+        KeySpec { flags, begin: BeginSearch::Index(at), find, notes: "" }
+    }
+
     /// Keys from argument `index` on: `last` relative to it, or from the end when negative.
     pub const fn range(index: usize, last: i32, step: i32, flags: &'static [&'static str]) -> KeySpec {
         KeySpec { flags, begin: BeginSearch::Index(index), find: FindKeys::Range { last, step, limit: 0 }, notes: "" }

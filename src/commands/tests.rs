@@ -21,7 +21,6 @@ const ENCODINGS: EncodingsConfig = EncodingsConfig {
     hash_max_listpack_entries: 512,
     hash_max_listpack_value: 64,
     hll_sparse_bytes_max: 3000,
-    list_max_listpack_size: -2,
     set_max_intset_entries: 512,
     zset_max_listpack_entries: 128,
     zset_max_listpack_value: 64,

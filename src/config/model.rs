@@ -197,8 +197,6 @@ pub struct RocksDbConfig {
 pub struct CommandsConfig {
     /// `rename-command`, in the order given, lower case. Whether the commands exist is for the command table to say.
     pub renames: Vec<Rename>,
-    /// `busy-reply-threshold` (`lua-time-limit`); 0: never busy.
-    pub busy_reply_threshold_ms: u64,
     /// `notify-keyspace-events`: a set of letters, `A` spelled as such; empty: off.
     pub keyspace_events: String,
 }
@@ -220,8 +218,6 @@ pub struct EncodingsConfig {
     pub hash_max_listpack_value: u64,
     /// Bytes of a HyperLogLog before it becomes a dense one.
     pub hll_sparse_bytes_max: usize,
-    /// Negative: a class of sizes in bytes (−1 is 4 kb … −5 is 64 kb); positive: elements.
-    pub list_max_listpack_size: i32,
     /// Members, all of them integers.
     pub set_max_intset_entries: u64,
     /// Members.

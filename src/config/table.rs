@@ -126,6 +126,7 @@ const ACL: &str = "this version has one user, whose password is requirepass";
 const THREADING: &str = "network-threads and storage-threads say how many threads serve";
 const SYSTEM: &str = "this is left to the init system and the operating system";
 const LOOKS: &str = "this only concerns how redis-server looks in a process list, on a console or after a crash";
+const NO_SCRIPTS: &str = "this version runs no scripts";
 const ON_DISK: &str = "values are laid out for the disk";
 const LATENCY: &str = "latencies are always recorded, in fixed histograms";
 const CACHING: &str = "this version does not track keys for clients";
@@ -296,8 +297,6 @@ pub static DIRECTIVES: &[Directive] = &[
             Rename { from, to }
         }).collect(),
         "Gives a command another name, or none (\"\"): rename-command FLUSHALL \"\". May be repeated.").file_only(),
-    active(COMMANDS, "busy-reply-threshold", LONG, "5000", |c, v| c.commands.busy_reply_threshold_ms = v.number(),
-        "Milliseconds that a script may run before others are answered BUSY; 0 never does.").alias("lua-time-limit"),
     active(COMMANDS, "notify-keyspace-events", Kind::Special(value::keyspace_events), "",
         |c, v| c.commands.keyspace_events = String::from_utf8_lossy(v.bytes()).into_owned(),
         "Events published to subscribers: a set of the letters KEg$lshzxetdmnA; empty publishes none."),
@@ -310,9 +309,6 @@ pub static DIRECTIVES: &[Directive] = &[
         "Bytes of a field or value in a listpack.").alias("hash-max-ziplist-value"),
     active(ENCODINGS, "hll-sparse-max-bytes", SIZE, "3000", |c, v| c.encodings.hll_sparse_bytes_max = v.number(),
         "Bytes of a HyperLogLog that stays sparse."),
-    active(ENCODINGS, "list-max-listpack-size", integer(i32::MIN as i64, i32::MAX as i64), "-2",
-        |c, v| c.encodings.list_max_listpack_size = v.number(),
-        "Elements of a list that is one listpack, or -1 to -5 for 4kb to 64kb of them.").alias("list-max-ziplist-size"),
     active(ENCODINGS, "set-max-intset-entries", LONG, "512", |c, v| c.encodings.set_max_intset_entries = v.number(),
         "Members of a set of integers that is an intset."),
     active(ENCODINGS, "zset-max-listpack-entries", LONG, "128",
@@ -411,6 +407,9 @@ pub static DIRECTIVES: &[Directive] = &[
     accepted(NO_DEFRAG, "active-defrag-max-scan-fields", integer(1, i64::MAX), "1000"),
     accepted(NO_DEFRAG, "jemalloc-bg-thread", BOOL, "yes"),
     accepted(ON_DISK, "list-compress-depth", INT, "0"),
+    accepted(ON_DISK, "list-max-listpack-size", integer(i32::MIN as i64, i32::MAX as i64), "-2")
+        .alias("list-max-ziplist-size"),
+    accepted(NO_SCRIPTS, "busy-reply-threshold", LONG, "5000").alias("lua-time-limit"),
     accepted(ON_DISK, "stream-node-max-bytes", SIZE, "4096"),
     accepted(ON_DISK, "stream-node-max-entries", LONG, "100"),
 

@@ -36,7 +36,8 @@ pub struct RocksOptions {
     /// `write_buffer_size` of the column families `meta` and `data`, in bytes (64 KiB or more): one memtable. After a
     /// full disk RocksDB resumes once this much is free.
     pub write_buffer_size: usize,
-    /// `write_buffer_size` of the column families `score`, `ttl` and `default`, in bytes (64 KiB or more).
+    /// `write_buffer_size` of the column families `score`, `ttl` and `default`, in bytes (64 KiB or more); never more than
+    /// that of the others.
     pub write_buffer_size_small: usize,
     /// Memtables per column family, the active one included (2 or more); one short of it writes are delayed, at it they
     /// stop.
@@ -202,8 +203,6 @@ impl RocksOptions {
             InfoLogLevel::Warn => LogLevel::Warn,
             InfoLogLevel::Error => LogLevel::Error,
         });
-        options.set_keep_log_file_num(4);
-        options.set_max_log_file_size(16 << 20);
         Ok(options)
     }
 
@@ -212,7 +211,7 @@ impl RocksOptions {
         let mut options = Options::default();
         options.set_write_buffer_size(match cf {
             Meta | Data => self.write_buffer_size,
-            Score | Ttl | Control => self.write_buffer_size_small,
+            Score | Ttl | Control => self.write_buffer_size_small.min(self.write_buffer_size),
         });
         options.set_max_write_buffer_number(self.max_write_buffer_number);
         options.set_level_zero_file_num_compaction_trigger(self.level0_file_num_compaction_trigger);

@@ -107,6 +107,8 @@ pub struct StorageMetrics {
     /// Times that the engine had stopped writes, and for how long together, in microseconds.
     pub stalls: Counter,
     pub stalled_us: Counter,
+    /// Reads answered from the cache of records, without a request.
+    pub reads_from_memory: Counter,
     /// Requests answered by readers.
     pub requests_read: Counter,
     /// Commands that the cache of records answered on the network runtime.

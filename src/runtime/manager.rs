@@ -105,7 +105,7 @@ impl RuntimeManager {
             config,
             background,
             storage_restart: Notify::new(),
-            storage_failed: Arc::default(),
+            trouble: Arc::default(),
             reconfigure,
             storage_state: ArcSwapOption::empty(),
             storage_domain: storage_domain.clone(),
@@ -159,7 +159,7 @@ impl RuntimeManager {
             stats: server.stats.clone(),
             records: server.records.clone(),
             background: server.background.clone(),
-            failed: server.storage_failed.clone(),
+            trouble: server.trouble.clone(),
         };
         let storage = StorageServer::start(self.storage_domain.clone(), parts, engine).await?;
         server.storage_state.store(Some(storage.state.clone()));

@@ -28,6 +28,7 @@ pub fn answer_from_memory(
         return false;
     }
     surroundings.take_events(keyspace.events);
+    surroundings.stats.storage.reads_from_memory.add(1);
     surroundings.stats.storage.reads_from_records.add(1);
     true
 }

@@ -19,4 +19,4 @@ pub use crate::engine::EngineStatistics;
 pub use background::{BackgroundTask, BackgroundTaskManager, TaskStatus};
 pub use execute::Surroundings;
 pub use memory_read::answer_from_memory;
-pub use server::{StorageError, StorageParts, StorageServer, StorageState, on_engine_thread};
+pub use server::{EngineTrouble, StorageError, StorageParts, StorageServer, StorageState, on_engine_thread};

@@ -42,6 +42,15 @@ pub enum StorageError {
     Ended(String),
 }
 
+/// What has befallen the engine. It outlives the storage side: a failed sync is not forgotten because threads start anew.
+#[derive(Debug, Default)]
+pub struct EngineTrouble {
+    /// Told when the engine takes no more writes and should be opened anew.
+    pub reopen: Notify,
+    /// An fsync failed. True until the process ends.
+    sync_failed: AtomicBool,
+}
+
 /// What the loops of the storage runtime share, and what the network side may look at (never through the engine).
 pub struct StorageState {
     pub env: Env,
@@ -65,9 +74,7 @@ pub struct StorageState {
     syncing_since_us: AtomicU64,
     /// The last group was not taken by the engine.
     writes_refused: AtomicBool,
-    /// Told when the engine takes no more writes and should be opened anew.
-    failed: Arc<Notify>,
-    sync_failed: AtomicBool,
+    trouble: Arc<EngineTrouble>,
     /// Engine threads alive.
     pub threads: AtomicUsize,
     /// Engine threads that should be.
@@ -99,6 +106,14 @@ impl StorageState {
         self.surroundings().take_events(events);
     }
 
+    /// A writer starts: what an earlier one said of stalls and errors does not hold any more. A failed sync does.
+    pub fn note_fresh_start(&self) {
+        self.stats.health.set(Condition::WriteStall, Status::Ok, "writes are at full speed");
+        if !self.trouble.sync_failed.load(Ordering::Relaxed) {
+            self.stats.health.set(Condition::StorageMode, Status::Ok, "reads and writes are served");
+        }
+    }
+
     /// Lets the health checks see whether the engine takes writes.
     pub fn note_outcome(&self, committed: &Result<(), EngineError>) {
         let refused = committed.is_err();
@@ -115,8 +130,8 @@ impl StorageState {
             Err(EngineError::SyncFailed(_)) => self.note_failed_sync(),
             // RocksDB takes no more writes until it is opened anew. After a failed sync that is for an operator to decide:
             // what was acknowledged may be lost, and an open would hide it.
-            Err(EngineError::Io(_) | EngineError::ReadOnly(_)) if !self.sync_failed.load(Ordering::Relaxed) => {
-                self.failed.notify_one();
+            Err(EngineError::Io(_) | EngineError::ReadOnly(_)) if !self.trouble.sync_failed.load(Ordering::Relaxed) => {
+                self.trouble.reopen.notify_one();
             }
             _ => {}
         }
@@ -124,7 +139,7 @@ impl StorageState {
 
     /// An fsync failed: storage stays read-only.
     pub fn note_failed_sync(&self) {
-        self.sync_failed.store(true, Ordering::Relaxed);
+        self.trouble.sync_failed.store(true, Ordering::Relaxed);
         let reason =
             "fsync failed: writes are refused until the server is started anew, and what was written last may be lost";
         self.stats.health.set(Condition::StorageMode, Status::Failing, reason);
@@ -198,8 +213,7 @@ pub struct StorageParts {
     pub stats: Arc<ServerStats>,
     pub records: Arc<RecordCache>,
     pub background: Arc<BackgroundTaskManager>,
-    /// Told when the engine should be opened anew.
-    pub failed: Arc<Notify>,
+    pub trouble: Arc<EngineTrouble>,
 }
 
 /// The running storage side.
@@ -345,7 +359,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         stats,
         background,
         records,
-        failed,
+        trouble,
     } = parts;
     // Storage threads that ended may have left something unsynced, and so may a process that was killed: that is synced
     // now, for an idle server would never get to it.
@@ -390,8 +404,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         waiters,
         stats,
         latest,
-        failed,
-        sync_failed: AtomicBool::new(false),
+        trouble,
         background,
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),

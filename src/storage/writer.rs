@@ -30,6 +30,7 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
     let mut housekeeping = Housekeeping::new(&state);
     let mut stall = Stall::default();
     recover(&state);
+    state.note_fresh_start();
     // How far an earlier writer came is not known: whoever watches a key may have missed a change, and whoever waits for
     // one may have been overlooked.
     state.watches.touch_all();

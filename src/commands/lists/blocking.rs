@@ -8,7 +8,7 @@ use super::ends::parse_multi_pop;
 use super::{BASE, ENDS, Result, next_end, reply_elements};
 use crate::commands::blocking::{TIMEOUT_HISTORY, parse_timeout};
 use crate::commands::parse::Args;
-use crate::commands::{Argument, BeginSearch, Command, FindKeys, Flag, KeySpec, Operation, Run};
+use crate::commands::{Argument, Command, Flag, KeySpec, Operation, Run};
 use crate::keyspace::{Keyspace, Type, Wait, run_waiting};
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::list::{self, End};
@@ -57,12 +57,7 @@ pub(super) static BLMPOP: Command = Command {
     complexity: "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
     arity: -5,
     flags: &[Flag::Write, Flag::Blocking, Flag::Movablekeys],
-    keys: &[KeySpec {
-        flags: &["RW", "access", "delete"],
-        begin: BeginSearch::Index(2),
-        find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(2, &["RW", "access", "delete"])],
     arguments: &[
         Argument::double("timeout"),
         Argument::integer("numkeys"),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{BASE, ENDS, Result, next_end, parse_from, reply_elements};
 use crate::commands::parse::Args;
-use crate::commands::{Argument, BeginSearch, Command, CommandError, FindKeys, Flag, KeySpec, Operation, Run};
+use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
 use crate::keyspace::Keyspace;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::list::{self, End};
@@ -191,12 +191,7 @@ pub(super) static LMPOP: Command = Command {
     complexity: "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
     arity: -4,
     flags: &[Flag::Write, Flag::Movablekeys],
-    keys: &[KeySpec {
-        flags: &["RW", "access", "delete"],
-        begin: BeginSearch::Index(1),
-        find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(1, &["RW", "access", "delete"])],
     arguments: &[
         Argument::integer("numkeys"),
         Argument::key("key", 0).multiple(),

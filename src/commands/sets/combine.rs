@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{BASE, Result, reply_members};
 use crate::commands::collections::parse_at_least_one;
 use crate::commands::parse::Args;
-use crate::commands::{Argument, BeginSearch, Command, CommandError, FindKeys, Flag, KeySpec, Operation, Run};
+use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
 use crate::keyspace::Keyspace;
 use crate::number;
 use crate::resp::{CommandArgs, ReplyBuffer};
@@ -203,12 +203,7 @@ pub(super) static SINTERCARD: Command = Command {
     complexity: "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets.",
     arity: -3,
     flags: &[Flag::Readonly, Flag::Movablekeys],
-    keys: &[KeySpec {
-        flags: &["RO", "access"],
-        begin: BeginSearch::Index(1),
-        find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(1, &["RO", "access"])],
     arguments: &[
         Argument::integer("numkeys"),
         Argument::key("key", 0).multiple(),

@@ -8,7 +8,7 @@ use super::change::{parse_multi_pop, reply_pairs};
 use super::{BASE, Result};
 use crate::commands::blocking::{TIMEOUT_HISTORY, parse_timeout};
 use crate::commands::parse::Args;
-use crate::commands::{Argument, BeginSearch, Command, FindKeys, Flag, KeySpec, Operation, Run};
+use crate::commands::{Argument, Command, Flag, KeySpec, Operation, Run};
 use crate::keyspace::{Keyspace, Type, Wait, run_waiting};
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::sorted_set::{self, End};
@@ -62,12 +62,7 @@ pub(super) static BZMPOP: Command = Command {
         sorted set, and M being the number of elements popped.",
     arity: -5,
     flags: &[Flag::Write, Flag::Blocking, Flag::Movablekeys],
-    keys: &[KeySpec {
-        flags: &["RW", "access", "delete"],
-        begin: BeginSearch::Index(2),
-        find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(2, &["RW", "access", "delete"])],
     arguments: &[
         Argument::double("timeout"),
         Argument::integer("numkeys"),

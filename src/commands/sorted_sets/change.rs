@@ -6,7 +6,7 @@ use super::range::{Order, parse_range};
 use super::{BASE, Result};
 use crate::commands::collections::{parse_at_least_one, parse_positive};
 use crate::commands::parse::Args;
-use crate::commands::{Argument, BeginSearch, Command, CommandError, FindKeys, Flag, KeySpec, Operation, Run};
+use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
 use crate::keyspace::Keyspace;
 use crate::resp::{CommandArgs, Protocol, ReplyBuffer};
 use crate::types::sorted_set::{self, AddOptions, End, Range, Scored};
@@ -354,12 +354,7 @@ pub(super) static ZMPOP: Command = Command {
     complexity: "O(K) + O(M*log(N)) where K is the number of provided keys, N being the number of elements in the sorted set, and M being the number of elements popped.",
     arity: -4,
     flags: &[Flag::Write, Flag::Movablekeys],
-    keys: &[KeySpec {
-        flags: &["RW", "access", "delete"],
-        begin: BeginSearch::Index(1),
-        find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(1, &["RW", "access", "delete"])],
     arguments: &[
         Argument::integer("numkeys"),
         Argument::key("key", 0).multiple(),

@@ -5,11 +5,19 @@ use bytes::Bytes;
 use super::{BASE, Result, reply_scored};
 use crate::commands::parse::Args;
 use crate::commands::sets::combine::parse_limit;
-use crate::commands::{Argument, BeginSearch, Command, CommandError, FindKeys, Flag, KeySpec, Operation, Run};
+use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Operation, Run};
 use crate::keyspace::Keyspace;
 use crate::number;
 use crate::resp::{CommandArgs, Protocol, ReplyBuffer};
 use crate::types::sorted_set::{self, Aggregate, Combination, Source};
+
+const WEIGHTS: Argument = Argument::integer("weight").token("WEIGHTS").optional().multiple();
+const AGGREGATE: Argument = Argument::one_of(
+    "aggregate",
+    &[Argument::flag("sum", "SUM"), Argument::flag("min", "MIN"), Argument::flag("max", "MAX")],
+)
+.token("AGGREGATE")
+.optional();
 
 pub(super) static ZUNION: Command = Command {
     name: "zunion",
@@ -18,22 +26,12 @@ pub(super) static ZUNION: Command = Command {
     complexity: "O(N)+O(M*log(M)) with N being the sum of the sizes of the input sorted sets, and M being the number of elements in the resulting sorted set.",
     arity: -3,
     flags: &[Flag::Readonly, Flag::Movablekeys],
-    keys: &[KeySpec {
-        flags: &["RO", "access"],
-        begin: BeginSearch::Index(1),
-        find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(1, &["RO", "access"])],
     arguments: &[
         Argument::integer("numkeys"),
         Argument::key("key", 0).multiple(),
-        Argument::integer("weight").token("WEIGHTS").optional().multiple(),
-        Argument::one_of(
-            "aggregate",
-            &[Argument::flag("sum", "SUM"), Argument::flag("min", "MIN"), Argument::flag("max", "MAX")],
-        )
-        .token("AGGREGATE")
-        .optional(),
+        WEIGHTS,
+        AGGREGATE,
         Argument::flag("withscores", "WITHSCORES").optional(),
     ],
     examples: r#"> ZADD zset1 1 one 2 two
@@ -58,22 +56,12 @@ pub(super) static ZINTER: Command = Command {
     complexity: "O(N*K)+O(M*log(M)) worst case with N being the smallest input sorted set, K being the number of input sorted sets and M being the number of elements in the resulting sorted set.",
     arity: -3,
     flags: &[Flag::Readonly, Flag::Movablekeys],
-    keys: &[KeySpec {
-        flags: &["RO", "access"],
-        begin: BeginSearch::Index(1),
-        find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(1, &["RO", "access"])],
     arguments: &[
         Argument::integer("numkeys"),
         Argument::key("key", 0).multiple(),
-        Argument::integer("weight").token("WEIGHTS").optional().multiple(),
-        Argument::one_of(
-            "aggregate",
-            &[Argument::flag("sum", "SUM"), Argument::flag("min", "MIN"), Argument::flag("max", "MAX")],
-        )
-        .token("AGGREGATE")
-        .optional(),
+        WEIGHTS,
+        AGGREGATE,
         Argument::flag("withscores", "WITHSCORES").optional(),
     ],
     examples: r#"> ZADD zset1 1 one 2 two
@@ -96,12 +84,7 @@ pub(super) static ZDIFF: Command = Command {
     complexity: "O(L + (N-K)log(N)) worst case where L is the total number of elements in all the sets, N is the size of the first set, and K is the size of the result set.",
     arity: -3,
     flags: &[Flag::Readonly, Flag::Movablekeys],
-    keys: &[KeySpec {
-        flags: &["RO", "access"],
-        begin: BeginSearch::Index(1),
-        find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(1, &["RO", "access"])],
     arguments: &[
         Argument::integer("numkeys"),
         Argument::key("key", 0).multiple(),
@@ -125,26 +108,13 @@ pub(super) static ZUNIONSTORE: Command = Command {
     complexity: "O(N)+O(M log(M)) with N being the sum of the sizes of the input sorted sets, and M being the number of elements in the resulting sorted set.",
     arity: -4,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Movablekeys],
-    keys: &[
-        KeySpec::one(1, &["OW", "update"]),
-        KeySpec {
-            flags: &["RO", "access"],
-            begin: BeginSearch::Index(2),
-            find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-            notes: "",
-        },
-    ],
+    keys: &[KeySpec::one(1, &["OW", "update"]), KeySpec::counted(2, &["RO", "access"])],
     arguments: &[
         Argument::key("destination", 0),
         Argument::integer("numkeys"),
         Argument::key("key", 1).multiple(),
-        Argument::integer("weight").token("WEIGHTS").optional().multiple(),
-        Argument::one_of(
-            "aggregate",
-            &[Argument::flag("sum", "SUM"), Argument::flag("min", "MIN"), Argument::flag("max", "MAX")],
-        )
-        .token("AGGREGATE")
-        .optional(),
+        WEIGHTS,
+        AGGREGATE,
     ],
     examples: r#"> ZADD zset1 1 one 2 two
 (integer) 2
@@ -170,26 +140,13 @@ pub(super) static ZINTERSTORE: Command = Command {
     complexity: "O(N*K)+O(M*log(M)) worst case with N being the smallest input sorted set, K being the number of input sorted sets and M being the number of elements in the resulting sorted set.",
     arity: -4,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Movablekeys],
-    keys: &[
-        KeySpec::one(1, &["OW", "update"]),
-        KeySpec {
-            flags: &["RO", "access"],
-            begin: BeginSearch::Index(2),
-            find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-            notes: "",
-        },
-    ],
+    keys: &[KeySpec::one(1, &["OW", "update"]), KeySpec::counted(2, &["RO", "access"])],
     arguments: &[
         Argument::key("destination", 0),
         Argument::integer("numkeys"),
         Argument::key("key", 1).multiple(),
-        Argument::integer("weight").token("WEIGHTS").optional().multiple(),
-        Argument::one_of(
-            "aggregate",
-            &[Argument::flag("sum", "SUM"), Argument::flag("min", "MIN"), Argument::flag("max", "MAX")],
-        )
-        .token("AGGREGATE")
-        .optional(),
+        WEIGHTS,
+        AGGREGATE,
     ],
     examples: r#"> ZADD zset1 1 one 2 two
 (integer) 2
@@ -213,15 +170,7 @@ pub(super) static ZDIFFSTORE: Command = Command {
     complexity: "O(L + (N-K)log(N)) worst case where L is the total number of elements in all the sets, N is the size of the first set, and K is the size of the result set.",
     arity: -4,
     flags: &[Flag::Write, Flag::Denyoom, Flag::Movablekeys],
-    keys: &[
-        KeySpec::one(1, &["OW", "update"]),
-        KeySpec {
-            flags: &["RO", "access"],
-            begin: BeginSearch::Index(2),
-            find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-            notes: "",
-        },
-    ],
+    keys: &[KeySpec::one(1, &["OW", "update"]), KeySpec::counted(2, &["RO", "access"])],
     arguments: &[Argument::key("destination", 0), Argument::integer("numkeys"), Argument::key("key", 1).multiple()],
     examples: r#"> ZADD zset1 1 one 2 two 3 three
 (integer) 3
@@ -337,12 +286,7 @@ pub(super) static ZINTERCARD: Command = Command {
     complexity: "O(N*K) worst case with N being the smallest input sorted set, K being the number of input sorted sets.",
     arity: -3,
     flags: &[Flag::Readonly, Flag::Movablekeys],
-    keys: &[KeySpec {
-        flags: &["RO", "access"],
-        begin: BeginSearch::Index(1),
-        find: FindKeys::KeyNum { key_num_index: 0, first_key: 1, step: 1 },
-        notes: "",
-    }],
+    keys: &[KeySpec::counted(1, &["RO", "access"])],
     arguments: &[
         Argument::integer("numkeys"),
         Argument::key("key", 0).multiple(),

@@ -254,6 +254,14 @@ pub static ROWS: &[Row<Figures>] = &[
         |f| Time(Duration::from_micros(f.server.stats.storage.stalled_us.get()))).info(STORAGE, "writer_stopped_ms"),
     gauge("bulkhead_writer_busy_seconds", "For how long the writer has been at what it is at.",
         |f| Time(f.server.stats.storage.writer_busy_for(f.server.env.clock.now()))).info(STORAGE, "writer_busy_for_ms"),
+    counter("bulkhead_reads_from_memory_total", "Reads answered from the cache of records, without a request to storage.",
+        |f| Number(f.server.stats.storage.reads_from_memory.get())).info(STORAGE, "reads_from_memory").logged(),
+    gauge("bulkhead_record_cache_entries", "Keys in the cache of records.", |f| Number(f.server.records.usage().0 as u64))
+        .info(STORAGE, "record_cache_entries"),
+    gauge("bulkhead_record_cache_bytes", "Bytes of the cache of records.", |f| Number(f.server.records.usage().1 as u64))
+        .info(STORAGE, "record_cache_bytes"),
+    gauge("bulkhead_record_cache_limit_bytes", "Bytes that the cache of records may take.",
+        |f| Number(f.server.records.usage().2 as u64)).info(STORAGE, "record_cache_bytes_max"),
     counter("bulkhead_requests_read_total", "Requests that readers took.",
         |f| Number(f.server.stats.storage.requests_read.get())).info(STORAGE, "requests_read"),
     counter("bulkhead_reads_from_record_cache_total", "Commands that the cache of records answered at once.",
