@@ -1,8 +1,8 @@
 //! Records of keys, as last committed, in memory: so that a read of a hot key needs neither the engine nor the storage
 //! runtime's time, and a write need not ask the engine for what it replaces.
 //!
-//! Whoever reads here sees what a read of the engine could have seen at that moment: the writer takes the records that a
-//! group changes out before it commits, and puts the new ones in afterwards, before it answers. In between readers go to
+//! Whoever reads here sees what a read of the engine could have seen at that moment: the writer hides the records that a
+//! group changes before it commits, and puts the new ones in their place afterwards, before it answers. In between readers go to
 //! the engine, and nothing that they find there is kept. It must never hold a record that the engine does not, or the
 //! other way round, and never block on anything but its own short locks: the network runtime reads it.
 
@@ -20,8 +20,8 @@ use crate::limits;
 
 /// Independent parts, each with a lock of its own.
 const SHARDS: usize = 128;
-/// What an entry takes besides its key and value, roughly, in bytes.
-const ENTRY_OVERHEAD_BYTES: usize = 192;
+/// What an entry takes besides its key and value, roughly, in bytes: its slot, its place in the table, the allocator's part.
+const ENTRY_OVERHEAD_BYTES: usize = 64;
 
 /// A bounded cache of records (and of absences), evicting by CLOCK.
 pub struct RecordCache {
@@ -60,17 +60,36 @@ struct Shard {
     generation: u64,
 }
 
+/// An entry. Key and value stand together in one piece of memory: to find an entry that has not been touched for long, the
+/// processor waits for the table, the slot and the piece, and for nothing else.
 struct Slot {
     hash: u64,
-    key: Bytes,
-    value: Option<Bytes>,
+    /// The key, and after it the value.
+    piece: Box<[u8]>,
+    key_len: u32,
+    is_absent: bool,
+    /// A commit under way changes it: nobody may see it.
+    hidden: bool,
     /// Looked up since the hand last came by.
     used: bool,
 }
 
 impl Slot {
+    fn new(hash: u64, key: &[u8], value: Option<&[u8]>) -> Slot {
+        let (piece, key_len) = ([key, value.unwrap_or_default()].concat().into_boxed_slice(), key.len() as u32);
+        Slot { hash, piece, key_len, is_absent: value.is_none(), hidden: false, used: false }
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.piece[..self.key_len as usize]
+    }
+
+    fn value(&self) -> Option<Bytes> {
+        (!self.is_absent).then(|| Bytes::copy_from_slice(&self.piece[self.key_len as usize..]))
+    }
+
     fn bytes(&self) -> usize {
-        self.key.len() + self.value.as_ref().map_or(0, Bytes::len) + ENTRY_OVERHEAD_BYTES
+        self.piece.len() + ENTRY_OVERHEAD_BYTES
     }
 }
 
@@ -80,11 +99,20 @@ impl Shard {
     }
 
     fn key_at(&self, place: u32) -> &[u8] {
-        self.slots[place as usize].as_ref().map_or(&[], |slot| &slot.key)
+        self.slots[place as usize].as_ref().map_or(&[], Slot::key)
     }
 
     fn remove(&mut self, hash: u64, key: &[u8]) {
         if let Some(place) = self.find(hash, key) {
+            self.remove_at(place);
+        }
+    }
+
+    /// Removes a hidden entry with this hash, if there is one: each commit hides every key once.
+    fn remove_hidden(&mut self, hash: u64) {
+        let is_hidden = |slot: &Slot| slot.hash == hash && slot.hidden;
+        let found = self.table.find(hash, |place| self.slots[*place as usize].as_ref().is_some_and(is_hidden));
+        if let Some(place) = found.copied() {
             self.remove_at(place);
         }
     }
@@ -98,15 +126,25 @@ impl Shard {
         self.free.push(place);
     }
 
-    fn insert(&mut self, hash: u64, key: Bytes, value: Option<Bytes>, bytes_max: usize) {
-        self.remove(hash, &key);
-        let slot = Slot { hash, key, value, used: false };
-        let bytes = slot.bytes();
+    fn insert(&mut self, hash: u64, key: &[u8], value: Option<&[u8]>, bytes_max: usize) {
+        let bytes = key.len() + value.map_or(0, <[u8]>::len) + ENTRY_OVERHEAD_BYTES;
+        if let Some(place) = self.find(hash, key) {
+            // Most writes leave the size as it is.
+            if let (Some(slot), Some(value)) = (&mut self.slots[place as usize], value)
+                && slot.bytes() == bytes
+            {
+                slot.piece[key.len()..].copy_from_slice(value);
+                (slot.is_absent, slot.hidden) = (false, false);
+                return;
+            }
+            self.remove_at(place);
+        }
         if bytes > bytes_max {
             return;
         }
         self.make_room(bytes_max - bytes);
         self.bytes += bytes;
+        let slot = Slot::new(hash, key, value);
         let place = match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = Some(slot);
@@ -163,8 +201,11 @@ impl RecordCache {
         match shard.find(hash, meta_key) {
             Some(place) => {
                 let slot = shard.slots[place as usize].as_mut().expect("invariant: the table holds places in use");
+                if slot.hidden {
+                    return Lookup::Unknown(Ticket { generation: shard.generation });
+                }
                 slot.used = true;
-                Lookup::Known(slot.value.clone())
+                Lookup::Known(slot.value())
             }
             None => Lookup::Unknown(Ticket { generation: shard.generation }),
         }
@@ -178,17 +219,21 @@ impl RecordCache {
         let (hash, shard) = self.locate(meta_key);
         let mut shard = shard.lock();
         if shard.committing == 0 && shard.generation == ticket.generation {
-            shard.insert(hash, Bytes::copy_from_slice(meta_key), value.cloned(), self.shard_bytes_max);
+            shard.insert(hash, meta_key, value.map(|value| &value[..]), self.shard_bytes_max);
         }
     }
 
-    /// Takes out the records of `keys`: a commit that changes them begins. The same keys have to be given at its end.
+    /// Hides the records of `keys`: a commit that changes them begins. The same keys have to be given at its end.
     pub fn begin_commit<'c, 'k>(&'c self, keys: impl Iterator<Item = &'k Bytes>) -> Commit<'c> {
         let mut open = Vec::new();
         for key in keys {
             let (hash, shard) = self.locate(key);
             let mut locked = shard.lock();
-            locked.remove(hash, key);
+            if let Some(place) = locked.find(hash, key)
+                && let Some(slot) = &mut locked.slots[place as usize]
+            {
+                slot.hidden = true;
+            }
             locked.committing += 1;
             locked.generation += 1;
             open.push((hash, shard));
@@ -249,9 +294,9 @@ impl Commit<'_> {
             let mut shard = shard.lock();
             match value {
                 Some(value) if value.len() <= limits::CACHED_RECORD_BYTES_MAX => {
-                    shard.insert(hash, key.clone(), Some(value.clone()), self.shard_bytes_max);
+                    shard.insert(hash, key, Some(value), self.shard_bytes_max);
                 }
-                _ => {}
+                _ => shard.remove(hash, key),
             }
             shard.end_commit_of_a_key();
         }
@@ -260,8 +305,10 @@ impl Commit<'_> {
 
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
-        for (_, shard) in self.open.drain(..) {
-            shard.lock().end_commit_of_a_key();
+        for (hash, shard) in self.open.drain(..) {
+            let mut shard = shard.lock();
+            shard.remove_hidden(hash);
+            shard.end_commit_of_a_key();
         }
     }
 }

@@ -283,11 +283,23 @@ impl<'e> BatchProcessor<'e> {
             }
             Ok(()) => {
                 state.key_events.push(keyspace.take_key_events());
-                for ran in ran {
+                // What the requests took of the channel is given back at once, not one by one: the network side counts there
+                // all the time.
+                let mut shares: Option<OwnedSemaphorePermit> = None;
+                for Ran { client, started, origin } in ran {
+                    // Before the reply: then the network side, which made it, is the last to hold the request and frees it.
+                    drop(client);
+                    if let Origin::Queue { share, steps, .. } = origin {
+                        drop(steps);
+                        match &mut shares {
+                            Some(shares) => shares.merge(share),
+                            None => shares = Some(share),
+                        }
+                    }
                     match failpoints::fault(&failpoints::WRITER_REPLY) {
-                        Some(Fault::Drop) => drop(ran),
+                        Some(Fault::Drop) => drop(started),
                         Some(Fault::Panic) => panic!("failpoint {}", failpoints::WRITER_REPLY.name),
-                        _ => ran.started.finish_prepared(|response| StorageResponse { finished_at, ..response }),
+                        _ => started.finish_prepared(|response| StorageResponse { finished_at, ..response }),
                     }
                 }
                 Committed::Done
