@@ -4,10 +4,13 @@
 
 mod support;
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use support::{Server, eventually};
+use support::{Client, Server, eventually, wait_until};
 
 /// R1.5, R2.5
 #[test]
@@ -81,4 +84,140 @@ fn storage_restarts_under_load_and_no_client_notices() {
     let acknowledged: u64 = writers.into_iter().map(|writer| writer.join().expect("a writer was refused")).sum();
     assert_eq!(operator.ask("GET counter"), format!("\"{acknowledged}\""));
     server.stop();
+}
+
+/// A thread that calls `work` until it is told to stop, and gives back how often that was.
+fn busy(done: &Arc<AtomicBool>, mut work: impl FnMut(u64) + Send + 'static) -> JoinHandle<u64> {
+    let done = done.clone();
+    std::thread::spawn(move || {
+        let mut rounds = 0;
+        while !done.load(Ordering::Relaxed) {
+            work(rounds);
+            rounds += 1;
+        }
+        rounds
+    })
+}
+
+fn info(client: &mut Client, name: &str) -> u64 {
+    let text = client.ask("INFO runtimes");
+    let value = text.split("\\r\\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
+}
+
+/// R5.4: the network runtime is rebuilt while clients are connected, whatever they are at, and none of them notices.
+#[test]
+fn the_network_runtime_is_resized_under_load_and_no_reply_is_lost() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let socket = dir.path().join("b.sock");
+    let path = socket.display().to_string();
+    let server = Server::start_in(dir.path(), &["--network-threads", "2", "--unixsocket", &path]);
+    let port = server.port;
+    let mut operator = Client::connect_unix(&socket);
+    let done = Arc::new(AtomicBool::new(false));
+
+    // Clients that are in the middle of something, and stay so over all changes.
+    let mut blocked = server.client();
+    blocked.send(&["BLPOP", "later", "0"]);
+    let mut transaction = server.client();
+    assert_eq!(transaction.ask("WATCH w"), "OK");
+    assert_eq!(transaction.ask("MULTI"), "OK");
+    assert_eq!(transaction.ask("INCR w"), "QUEUED");
+    let mut half = server.client();
+    half.send_raw(b"*2\r\n$4\r\nECHO\r\n$5\r\nhe");
+    let mut subscriber = server.client();
+    assert!(subscriber.ask("SUBSCRIBE news").contains("\"news\""));
+    let mut idle = Client::connect_unix(&socket);
+    assert_eq!(idle.ask("PING"), "PONG");
+    let mut unread = server.client();
+    assert_eq!(unread.call(&[b"SET".to_vec(), b"big".to_vec(), vec![b'x'; 1 << 20]]).to_string(), "OK");
+    // More than sockets and buffers hold: it is written in pieces, and nobody reads.
+    (0..32).for_each(|_| unread.send(&["GET", "big"]));
+
+    // And such that are busy.
+    let workers: Vec<JoinHandle<u64>> = (0..3)
+        .map(|_| {
+            let mut client = server.client();
+            busy(&done, move |_| assert!(client.ask("INCR counter").starts_with("(integer)")))
+        })
+        .collect();
+    let (mut pipelined, mut publisher) = (server.client(), server.client());
+    let others = [
+        busy(&done, move |round| {
+            let pipeline: Vec<u8> =
+                (0..50).flat_map(|n| format!("ECHO {round}-{n}\r\nGET counter\r\n").into_bytes()).collect();
+            pipelined.send_raw(&pipeline);
+            for n in 0..50 {
+                assert_eq!(pipelined.read().to_string(), format!("\"{round}-{n}\""));
+                pipelined.read();
+            }
+        }),
+        busy(&done, move |round| assert_eq!(publisher.ask(&format!("PUBLISH news {round}")), "(integer) 1")),
+        // Whoever comes is served: no listener is ever away.
+        busy(&done, move |_| {
+            assert_eq!(Client::connect(port).ask("PING"), "PONG");
+            // Each takes a port of the machine for a minute.
+            wait_until(Instant::now() + Duration::from_millis(5));
+        }),
+    ];
+    let listening = std::thread::spawn(move || {
+        let mut next = 0;
+        loop {
+            let message = subscriber.read().to_string();
+            let number = message.rsplit_once("3) ").expect("a message").1.trim_matches('"').to_string();
+            if number == "end" {
+                return next;
+            }
+            assert_eq!(number, next.to_string(), "messages come in order, each once");
+            next += 1;
+        }
+    });
+    let benchmark = Command::new("redis-benchmark")
+        .args(["-p", &port.to_string(), "-t", "set,get,incr,lpush", "-n", "10000", "-P", "4", "-q"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("redis-benchmark, which `make deps` installs");
+
+    for threads in [1, 4, 2, 3] {
+        let mut timed = server.client();
+        timed.send(&["BLPOP", "never", "0.3"]);
+        assert_eq!(operator.ask(&format!("CONFIG SET network-threads {threads}")), "OK");
+        assert_eq!(info(&mut operator, "network_threads"), threads);
+        eventually("the old runtime is gone, threads and all", || {
+            let names = thread_names(server.pid());
+            let pool = names.iter().filter(|name| name.starts_with("net-")).count();
+            info(&mut operator, "network_runtimes") == 1 && pool as u64 == threads
+        });
+        assert_eq!(timed.read().to_string(), "(nil)", "a timeout moves with its connection");
+    }
+    assert!(info(&mut operator, "connections_moved") >= 40, "ten clients at least, four times");
+    // Who is in a command of the network side stays for its reply, and holds up nobody else.
+    let mut asleep = server.client();
+    asleep.send(&["DEBUG", "SLEEP", "2"]);
+    eventually("it sleeps", || operator.ask("CLIENT LIST").contains("cmd=debug"));
+    assert_eq!(operator.ask("CONFIG SET network-threads 2"), "OK");
+    assert_eq!((info(&mut operator, "network_runtimes"), idle.ask("PING")), (2, "PONG".into()));
+    assert_eq!(asleep.read().to_string(), "OK");
+    eventually("it has followed", || info(&mut operator, "network_runtimes") == 1);
+
+    let output = benchmark.wait_with_output().expect("redis-benchmark ends");
+    // It ends at the first error.
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
+    done.store(true, Ordering::Relaxed);
+    let acknowledged: u64 = workers.into_iter().map(|worker| worker.join().expect("a writer was refused")).sum();
+    assert_eq!(operator.ask("GET counter"), format!("\"{acknowledged}\""));
+    let [_, published, _] = others.map(|other| other.join().expect("a client was cut off"));
+    assert_eq!(operator.ask("PUBLISH news end"), "(integer) 1");
+    assert_eq!(listening.join().expect("a subscriber was cut off"), published);
+    assert_eq!(operator.ask("RPUSH later now"), "(integer) 1");
+    assert_eq!(blocked.read().to_string(), "1) \"later\"\n2) \"now\"");
+    assert_eq!(transaction.ask("EXEC"), "1) (integer) 1");
+    half.send_raw(b"llo\r\n");
+    assert_eq!(half.read().to_string(), "\"hello\"");
+    (0..32).for_each(|_| assert_eq!(unread.read().to_string().len(), (1 << 20) + 2));
+    assert_eq!(idle.ask("PING"), "PONG");
+    server.stop();
+    assert!(!socket.exists(), "the socket's file goes with the server");
 }

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use bulkhead::config::{Config, Invocation, LiveConfig, Machine};
 use bulkhead::engine::memory::{DiskFault, MemoryDisk, MemoryEngine};
 use bulkhead::engine::{Engine, EngineError};
-use bulkhead::env::{Env, ShutdownRequest, StorageDoor, real};
+use bulkhead::env::{Domain, DomainSpec, Env, Runtimes, ShutdownRequest, StorageDoor, real};
 use parking_lot::Mutex;
 use support::{Client, eventually, free_port};
 
@@ -43,6 +43,22 @@ impl StorageDoor for Disk {
 
     fn read_file(&self, _: &Path) -> io::Result<String> {
         Ok(self.file.lock().clone())
+    }
+}
+
+/// A machine that runs out of threads.
+struct FewThreads(Arc<dyn Runtimes>);
+
+impl FewThreads {
+    const MOST: usize = 16;
+}
+
+impl Runtimes for FewThreads {
+    fn build(&self, spec: DomainSpec) -> io::Result<Arc<dyn Domain>> {
+        if spec.threads > FewThreads::MOST {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.0.build(spec)
     }
 }
 
@@ -80,7 +96,8 @@ impl Server {
             panic!("not a configuration: {text}")
         };
         let shutdown = Arc::new(ShutdownRequest::default());
-        let env = Env { storage: Arc::new(door), ..real::env() };
+        let real = real::env();
+        let env = Env { storage: Arc::new(door), runtimes: Arc::new(FewThreads(real.runtimes.clone())), ..real };
         let config = Arc::new(LiveConfig::new(*loaded));
         let (holds, stop) = (config.clone(), shutdown.clone());
         let thread = std::thread::spawn(move || {
@@ -402,6 +419,44 @@ fn the_readers_are_resized_under_load_and_no_reply_is_lost() {
     server.stop();
 }
 
+/// R5.4: so is the network side, together with whatever else the same command asks for, or not at all. Under load:
+/// `tests/runtime.rs`.
+#[test]
+fn a_network_runtime_that_cannot_be_built_changes_nothing() {
+    let mut server = Server::start("network-threads 2");
+    let mut client = server.client();
+    let more = FewThreads::MOST + 1;
+    let (port, http) = (free_port(), free_port());
+    let refused = client.ask(&format!("CONFIG SET timeout 77 network-threads {more} port {port}"));
+    let reason =
+        "(error) ERR CONFIG SET failed (possibly related to argument 'network-threads') - the runtime could not";
+    assert!(refused.starts_with(reason), "{refused}");
+    assert_eq!(
+        (directive(&mut client, "timeout"), directive(&mut client, "network-threads")),
+        ("0".into(), "2".into())
+    );
+    assert!(Client::try_connect(port).is_err(), "nothing listens there");
+    // The other way round: a port that is taken, and threads that could be had.
+    let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let taken_port = taken.local_addr().expect("its address").port();
+    let refused = client.ask(&format!("CONFIG SET network-threads 3 port {taken_port}"));
+    assert!(refused.contains("'port'"), "{refused}");
+    eventually("what was built for it is gone", || field(&mut client, "runtimes", "network_runtimes") == 1);
+    assert_eq!(field(&mut client, "runtimes", "network_threads"), 2);
+
+    assert_eq!(client.ask(&format!("CONFIG SET network-threads 3 port {port} health-port {http}")), "OK");
+    server.http = http;
+    assert_eq!((Client::connect(port).ask("PING"), server.get("/livez").0), ("PONG".into(), 200));
+    assert!(Client::try_connect(server.port).is_err(), "the old port is closed");
+    assert_eq!(field(&mut client, "runtimes", "network_threads"), 3);
+    server.stop();
+
+    let single = Server::start("runtime-mode single");
+    let refused = single.client().ask("CONFIG SET network-threads 3");
+    assert!(refused.ends_with("with runtime-mode single it takes effect at a start only"), "{refused}");
+    single.stop();
+}
+
 #[test]
 fn the_channel_grows_and_shrinks_while_it_is_used() {
     let server = Server::start("channel-max-bytes 8mb");
@@ -428,7 +483,11 @@ fn the_file_is_read_again_on_request() {
     eventually("it listens where the file says", || Client::try_connect(port).is_ok());
     eventually("the rest holds too", || directive(&mut client, "slowlog-max-len") == "8");
     assert_eq!(directive(&mut client, "timeout"), "0", "what was set by hand is gone");
-    assert_eq!(directive(&mut client, "databases"), "16");
+    assert_eq!(
+        (directive(&mut client, "databases"), directive(&mut client, "network-threads")),
+        ("16".into(), "9".into())
+    );
+    assert_eq!(field(&mut client, "runtimes", "network_threads"), 9);
 
     *server.file.lock() = "slowlog-max-len 8\nno-such-directive 1\n".into();
     server.config.request_reload();

@@ -326,6 +326,11 @@ impl InFlight {
         matches!(self.parts.steps[..], [Step::Wait(_)])
     }
 
+    /// Whether it may be polled in another runtime from now on: it holds no timer of the one that it was polled in.
+    pub fn is_movable(&self) -> bool {
+        !matches!(self.stage, Stage::BackingOff(_))
+    }
+
     pub fn sent_at(&self) -> Duration {
         self.parts.sent_at
     }

@@ -235,6 +235,10 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// `logfile`, relative to `dir`; `None`: standard output.
     pub file: Option<PathBuf>,
+    /// `logfile-max-size`; 0: it grows without end.
+    pub file_bytes_max: u64,
+    /// `logfile-keep`.
+    pub files_kept: u64,
 }
 
 /// What is watched.

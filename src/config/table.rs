@@ -324,6 +324,10 @@ pub static DIRECTIVES: &[Directive] = &[
         "File to log to, relative to dir; empty logs to standard output.").fixed(),
     active(LOGGING, "log-format", Kind::Word(LogFormat::WORDS), "redis", |c, v| c.log.format = LogFormat::of(v.word()),
         "How a line of the log reads: as redis-server writes it, or as one JSON object."),
+    active(LOGGING, "logfile-max-size", memory(0, 1 << 40), "0", |c, v| c.log.file_bytes_max = v.number(),
+        "Bytes at which logfile is renamed to logfile.1, logfile.1 to logfile.2 and so on; 0 leaves that to logrotate."),
+    active(LOGGING, "logfile-keep", integer(1, 1000), "10", |c, v| c.log.files_kept = v.number(),
+        "Files that logfile-max-size leaves beside logfile."),
 
     // Monitoring
     active(MONITORING, "slowlog-log-slower-than", integer(-1, i64::MAX), "10000",

@@ -194,6 +194,8 @@ fn every_directive_of_redis_is_known_with_its_default_and_its_mutability() {
         "batch-timeout",
         "record-cache-size",
         "log-format",
+        "logfile-max-size",
+        "logfile-keep",
         "health-port",
         "health-stall-threshold",
         "health-channel-threshold",

@@ -46,11 +46,16 @@ pub trait Network: Send + Sync {
         &'a self,
         address: &'a Address,
         options: ListenOptions,
-    ) -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
+    ) -> BoxFuture<'a, io::Result<Arc<dyn Listener>>>;
 }
 
-pub trait Listener: Send {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>>;
+pub trait Listener: Send + Sync {
+    /// Called by one task at a time.
+    fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>>;
+
+    /// The same listener for the runtime that calls this; the one that it was made in needs it no more. Until this one is
+    /// dropped, either may accept.
+    fn adopt(self: Arc<Self>) -> io::Result<Arc<dyn Listener>>;
 
     /// Where it really listens: the port that the system chose, where 0 was asked for.
     fn local_address(&self) -> Address;
@@ -67,6 +72,7 @@ pub struct Incoming {
 }
 
 /// A byte stream both ways.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
+    /// The same stream for the runtime that calls this; the one that it was made in needs it no more. An error closes it.
+    fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>>;
+}

@@ -4,23 +4,24 @@ use std::ffi::OsStr;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr as UnixSocketAddr, UnixDatagram};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixSocket, UnixStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Address, BoxFuture, Clock, Domain, DomainSpec, Env, Host, Incoming, ListenOptions, Listener, Network, RandomSource,
-    Runtimes, ShutdownRequest, Space, StorageDoor,
+    Runtimes, ShutdownRequest, Space, StorageDoor, Stream,
 };
 use crate::config::{Config, Machine};
 use crate::engine::thread::mark_engine_thread;
@@ -152,7 +153,9 @@ impl Domain for TokioDomain {
     }
 
     fn shutdown(&self) {
-        if let Some(runtime) = self.runtime.lock().take() {
+        // The lock is not held meanwhile: tasks that end with the runtime may call this too.
+        let runtime = self.runtime.lock().take();
+        if let Some(runtime) = runtime {
             // Not waited for: whoever calls this may be a task itself.
             runtime.shutdown_background();
         }
@@ -166,11 +169,11 @@ impl Network for RealNetwork {
         &'a self,
         address: &'a Address,
         options: ListenOptions,
-    ) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+    ) -> BoxFuture<'a, io::Result<Arc<dyn Listener>>> {
         Box::pin(async move {
-            let listener: Box<dyn Listener> = match address {
-                Address::Tcp(address) => Box::new(listen_tcp(*address, options)?),
-                Address::Unix { path, mode } => Box::new(listen_unix(path, *mode, options)?),
+            let listener: Arc<dyn Listener> = match address {
+                Address::Tcp(address) => Arc::new(listen_tcp(*address, options)?),
+                Address::Unix { path, mode } => Arc::new(listen_unix(path, *mode, options)?),
             };
             Ok(listener)
         })
@@ -193,8 +196,20 @@ struct RealTcpListener {
     keepalive_s: Arc<AtomicU32>,
 }
 
+impl Stream for TcpStream {
+    fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(TcpStream::from_std(self.into_std()?)?))
+    }
+}
+
+impl Stream for UnixStream {
+    fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(UnixStream::from_std(self.into_std()?)?))
+    }
+}
+
 impl Listener for RealTcpListener {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>> {
         Box::pin(async move {
             let (stream, peer) = self.listener.accept().await?;
             stream.set_nodelay(true)?;
@@ -212,6 +227,12 @@ impl Listener for RealTcpListener {
             let is_local = peer.ip().to_canonical().is_loopback();
             Ok(Incoming { stream: Box::new(stream), peer: peer.to_string(), local, is_local })
         })
+    }
+
+    fn adopt(self: Arc<Self>) -> io::Result<Arc<dyn Listener>> {
+        let same = self.listener.as_fd().try_clone_to_owned()?;
+        let listener = TcpListener::from_std(same.into())?;
+        Ok(Arc::new(RealTcpListener { listener, keepalive_s: self.keepalive_s.clone() }))
     }
 
     fn local_address(&self) -> Address {
@@ -233,34 +254,44 @@ fn listen_unix(path: &Path, mode: u32, options: ListenOptions) -> io::Result<Rea
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
     let listener = socket.listen(options.backlog)?;
-    Ok(RealUnixListener { listener, address: Address::Unix { path: path.to_path_buf(), mode } })
+    Ok(RealUnixListener { listener, place: Arc::new(SocketFile { path: path.to_path_buf(), mode }) })
 }
 
 struct RealUnixListener {
     listener: UnixListener,
-    address: Address,
+    place: Arc<SocketFile>,
 }
 
 impl Listener for RealUnixListener {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>> {
         Box::pin(async move {
             let (stream, _) = self.listener.accept().await?;
-            let name = format!("{}:0", self.address);
+            let name = format!("{}:0", self.local_address());
             Ok(Incoming { stream: Box::new(stream), peer: name.clone(), local: name, is_local: true })
         })
     }
 
+    fn adopt(self: Arc<Self>) -> io::Result<Arc<dyn Listener>> {
+        let same = self.listener.as_fd().try_clone_to_owned()?;
+        let listener = UnixListener::from_std(same.into())?;
+        Ok(Arc::new(RealUnixListener { listener, place: self.place.clone() }))
+    }
+
     fn local_address(&self) -> Address {
-        self.address.clone()
+        Address::Unix { path: self.place.path.clone(), mode: self.place.mode }
     }
 }
 
-impl Drop for RealUnixListener {
+/// Where a Unix socket lies. It goes with the last listener there.
+struct SocketFile {
+    path: PathBuf,
+    mode: u32,
+}
+
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Address::Unix { path, .. } = &self.address {
-            // It may be gone already; a successor removes it anyway.
-            let _ = std::fs::remove_file(path);
-        }
+        // It may be gone already; a successor removes it anyway.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -20,6 +20,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use uuid::Builder;
 
+use super::home::{CurrentHome, Home};
 use crate::channel::{InFlight, Outgoing, RequestId, Step, StorageCommand, StorageResponse, Submitted};
 use crate::commands::context::{Queued, ReplyMode};
 use crate::commands::secrets::is_secret;
@@ -55,6 +56,9 @@ pub struct Connection {
     /// Decode nothing more; close once everything is sent.
     closing: bool,
     random: Random,
+    homes: Arc<CurrentHome>,
+    /// The number of the home that it lives in.
+    home: u64,
     /// When the replies in `output` were sent for, and when storage was done with them, on the monotonic clock.
     replying_since: Option<(Duration, Duration)>,
 }
@@ -141,7 +145,7 @@ enum Event {
 }
 
 impl Connection {
-    pub fn new(stream: Box<dyn Stream>, session: Session) -> Connection {
+    pub fn new(stream: Box<dyn Stream>, session: Session, homes: Arc<CurrentHome>, home: &Home) -> Connection {
         let random = Random::from_seed(session.server.env.random.seed());
         Connection {
             stream,
@@ -156,12 +160,15 @@ impl Connection {
             input_closed: false,
             closing: false,
             random,
+            homes,
+            home: home.number(),
             replying_since: None,
         }
     }
 
-    /// Serves the client until it leaves, is killed, or the server drains.
-    pub async fn run(mut self) {
+    /// Serves the client until it leaves, is killed, or the server drains; or until the connection is to go on in another
+    /// home: then it comes back.
+    pub async fn run(mut self) -> Option<Connection> {
         let client = self.session.client.clone();
         poll_fn(|context| {
             client.set_waker(context.waker());
@@ -174,6 +181,9 @@ impl Connection {
             self.publish_sizes();
             if self.is_done() {
                 break;
+            }
+            if self.is_to_move() {
+                return Some(self);
             }
             match self.event().await {
                 Event::Input(count) => {
@@ -223,6 +233,36 @@ impl Connection {
         }
         // The peer may be gone already.
         let _ = self.stream.shutdown().await;
+        None
+    }
+
+    /// Whether it is to live elsewhere, and holds nothing that needs the runtime that it lives in.
+    fn is_to_move(&self) -> bool {
+        self.home != self.homes.number()
+            && match &self.pending {
+                Pending::Nothing | Pending::Rest(_) | Pending::Paused(_) => true,
+                Pending::Request(_, in_flight) => in_flight.is_movable(),
+                Pending::Blocked(_, blocked) => blocked.is_movable(),
+                // These hold timers, and end by themselves.
+                Pending::Sending(..) | Pending::Handler(_) => false,
+            }
+    }
+
+    /// Where it is to live.
+    pub fn next_home(&self) -> Arc<Home> {
+        self.homes.get()
+    }
+
+    /// Goes on in `home`, within whose runtime this is called.
+    pub fn move_in(mut self, home: &Home) -> io::Result<Connection> {
+        if let Pending::Blocked(_, blocked) = &mut self.pending {
+            blocked.move_in();
+        }
+        if matches!(self.pending, Pending::Paused(_)) {
+            // Its timer belongs to the old home. Whether it is still paused is asked again.
+            self.pending = Pending::Nothing;
+        }
+        Ok(Connection { stream: self.stream.adopt()?, home: home.number(), ..self })
     }
 
     fn is_done(&self) -> bool {
@@ -619,6 +659,7 @@ impl Connection {
             buffer: BytesMut::new(),
         };
         self.session.client.deadline_ms.store(deadline.as_millis() as u64, Ordering::Relaxed);
+        tracing::debug!(request = %outgoing.id, client = outgoing.client.id, "request sent");
         match server.storage.submit(outgoing) {
             Submitted::InFlight(in_flight) => self.await_answer(submission, in_flight),
             Submitted::Waiting(sending) => self.pending = Pending::Sending(submission, sending),
@@ -772,8 +813,11 @@ impl Connection {
         {
             return Poll::Ready(event);
         }
-        // The sweeper wakes every connection once when the server begins to drain.
-        if self.is_draining() && self.is_done() { Poll::Ready(Event::Woken) } else { Poll::Pending }
+        // The sweeper wakes every connection once when the server begins to drain; whoever makes them move does so too.
+        if (self.is_draining() && self.is_done()) || self.is_to_move() {
+            return Poll::Ready(Event::Woken);
+        }
+        Poll::Pending
     }
 
     fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<Event> {

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::home::Home;
 use super::listeners::{Listeners, NetworkError, http_addresses};
 use crate::commands::context::Server;
 use crate::commands::watch::figures::{self, Figures};
 use crate::commands::watch::{health, status};
-use crate::env::{Address, Domain, Incoming, Stream, spawn};
+use crate::env::{Address, Incoming, Stream};
 use crate::limits;
 use crate::observe::{HealthReport, exposition};
 
@@ -27,20 +28,20 @@ pub struct HttpServer {
 
 impl HttpServer {
     /// Binds everything, or nothing, and starts to accept.
-    pub async fn start(domain: Arc<dyn Domain>, server: Arc<Server>) -> Result<HttpServer, NetworkError> {
+    pub async fn start(home: &Arc<Home>, server: Arc<Server>) -> Result<HttpServer, NetworkError> {
         let open = Arc::new(AtomicUsize::new(0));
-        let (runs_on, serves) = (domain.clone(), server.clone());
-        let admit = move |incoming: Incoming| {
+        let serves = server.clone();
+        let admit = move |home: &Arc<Home>, incoming: Incoming| {
             let Some(place) = Place::take(&open) else { return };
             let server = serves.clone();
-            spawn(&*runs_on, async move {
+            home.spawn(async move {
                 let _place = place;
                 serve(&server, incoming.stream).await;
             });
         };
         let config = server.config.current().clone();
-        let mut listeners = Listeners::new(domain, server, Arc::new(admit), false);
-        let bound = listeners.bind(http_addresses(&config)?, &config.network).await?;
+        let mut listeners = Listeners::new(home.clone(), server, Arc::new(admit), false);
+        let bound = listeners.bind(home, http_addresses(&config)?, &config.network).await?;
         listeners.switch(bound, &config.network);
         Ok(HttpServer { listeners })
     }

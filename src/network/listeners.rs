@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::oneshot;
 
+use super::home::Home;
 use crate::commands::context::Server;
 use crate::config::{Config, NetworkConfig};
-use crate::env::{Address, Domain, Exit, Incoming, ListenOptions, Listener, Task, spawn};
+use crate::env::{Address, Exit, Incoming, ListenOptions, Listener, Task};
 use crate::failpoints;
 use crate::limits;
 use crate::planted;
@@ -20,6 +21,8 @@ use crate::planted;
 pub enum NetworkError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error("cannot go on listening on {address} in a new runtime: {source}")]
+    Adopt { address: String, source: io::Error },
     #[error("`bind {host}` names no address")]
     Host { host: String },
     #[error("neither a port nor a Unix socket to listen on: set `port` or `unixsocket`")]
@@ -28,15 +31,15 @@ pub enum NetworkError {
     Ended,
 }
 
-/// What is done with an accepted connection.
-pub type Admit = Arc<dyn Fn(Incoming) + Send + Sync>;
+/// What is done with an accepted connection, in the runtime where it was accepted.
+pub type Admit = Arc<dyn Fn(&Arc<Home>, Incoming) + Send + Sync>;
 
 /// An address to listen on, and whether to do without it where it does not exist.
 pub type Wanted = (Address, bool);
 
 /// A set of listeners with one purpose.
 pub struct Listeners {
-    domain: Arc<dyn Domain>,
+    home: Arc<Home>,
     server: Arc<Server>,
     admit: Admit,
     /// They close when the server drains; else only with their runtime.
@@ -49,32 +52,44 @@ struct Open {
     wanted: Address,
     /// With the port that the system chose, where it was to.
     local: Address,
+    listener: Arc<dyn Listener>,
     /// Dropped, it ends the task.
     _stop: oneshot::Sender<()>,
     task: Task,
 }
 
+/// What is open, ready to be used in another home.
+pub struct Adopted {
+    home: Arc<Home>,
+    listeners: Vec<Arc<dyn Listener>>,
+}
+
 /// Addresses that are to be listened on from now on; those that are not yet, bound already.
 pub struct Bound {
     wanted: Vec<Address>,
-    new: Vec<(Address, Box<dyn Listener>)>,
+    new: Vec<(Address, Arc<dyn Listener>)>,
 }
 
 impl Listeners {
-    pub fn new(domain: Arc<dyn Domain>, server: Arc<Server>, admit: Admit, close_at_drain: bool) -> Listeners {
-        Listeners { domain, server, admit, close_at_drain, keepalive_s: Arc::default(), open: Vec::new() }
+    pub fn new(home: Arc<Home>, server: Arc<Server>, admit: Admit, close_at_drain: bool) -> Listeners {
+        Listeners { home, server, admit, close_at_drain, keepalive_s: Arc::default(), open: Vec::new() }
     }
 
-    /// Binds what is wanted and not open yet, all of it or nothing. Nobody is accepted there before
+    /// Binds in `home` what is wanted and not open yet, all of it or nothing. Nobody is accepted there before
     /// [`Listeners::switch`].
-    pub async fn bind(&self, wanted: Vec<Wanted>, config: &NetworkConfig) -> Result<Bound, NetworkError> {
+    pub async fn bind(
+        &self,
+        home: &Arc<Home>,
+        wanted: Vec<Wanted>,
+        config: &NetworkConfig,
+    ) -> Result<Bound, NetworkError> {
         let options = ListenOptions { backlog: config.tcp_backlog, keepalive_s: self.keepalive_s.clone() };
         let is_open = |address: &Address| self.open.iter().any(|open| open.wanted == *address);
         let missing: Vec<Wanted> = wanted.iter().filter(|(address, _)| !is_open(address)).cloned().collect();
         let (sender, bound) = oneshot::channel();
         let server = self.server.clone();
         // Listeners belong to the runtime that they are made in.
-        spawn(&*self.domain, async move {
+        home.spawn(async move {
             // The caller waits for it.
             let _ = sender.send(bind_all(&server, missing, options).await);
         });
@@ -91,12 +106,44 @@ impl Listeners {
         self.keepalive_s.store(config.tcp_keepalive_s, Ordering::Relaxed);
         self.open.retain(|open| bound.wanted.contains(&open.wanted));
         for (wanted, listener) in bound.new {
-            let (stop, stopped) = oneshot::channel();
-            let local = listener.local_address();
-            let (server, admit) = (self.server.clone(), self.admit.clone());
-            let task = spawn(&*self.domain, accept_loop(server, listener, admit, stopped, self.close_at_drain));
-            self.open.push(Open { wanted, local, _stop: stop, task });
+            let open = self.accept_on(wanted, listener);
+            self.open.push(open);
         }
+    }
+
+    fn accept_on(&self, wanted: Address, listener: Arc<dyn Listener>) -> Open {
+        let (stop, stopped) = oneshot::channel();
+        let accepting = Accepting {
+            server: self.server.clone(),
+            home: self.home.clone(),
+            listener: listener.clone(),
+            admit: self.admit.clone(),
+            close_at_drain: self.close_at_drain,
+        };
+        let task = self.home.spawn(accepting.run(stopped));
+        Open { wanted, local: listener.local_address(), listener, _stop: stop, task }
+    }
+
+    /// Makes what is open usable in `home` as well, all of it or nothing.
+    pub async fn adopt(&self, home: &Arc<Home>) -> Result<Adopted, NetworkError> {
+        let open: Vec<_> = self.open.iter().map(|open| (open.local.clone(), open.listener.clone())).collect();
+        let (sender, adopted) = oneshot::channel();
+        home.spawn(async move {
+            let adopt = |(address, listener): (Address, Arc<dyn Listener>)| {
+                listener.adopt().map_err(|source| NetworkError::Adopt { address: address.to_string(), source })
+            };
+            // The caller waits for it.
+            let _ = sender.send(open.into_iter().map(adopt).collect::<Result<Vec<_>, _>>());
+        });
+        let listeners = adopted.await.map_err(|_| NetworkError::Ended)??;
+        Ok(Adopted { home: home.clone(), listeners })
+    }
+
+    /// Accepts in another home from now on. Who has connected meanwhile and was not accepted is so there.
+    pub fn move_in(&mut self, Adopted { home, listeners }: Adopted) {
+        self.home = home;
+        let before = std::mem::take(&mut self.open).into_iter().zip(listeners);
+        self.open = before.map(|(open, listener)| self.accept_on(open.wanted, listener)).collect();
     }
 
     /// Where it really listens.
@@ -118,7 +165,7 @@ async fn bind_all(
     server: &Server,
     wanted: Vec<Wanted>,
     options: ListenOptions,
-) -> Result<Vec<(Address, Box<dyn Listener>)>, NetworkError> {
+) -> Result<Vec<(Address, Arc<dyn Listener>)>, NetworkError> {
     let mut listeners = Vec::new();
     for (address, optional) in wanted {
         match server.env.network.listen(&address, options.clone()).await {
@@ -132,35 +179,41 @@ async fn bind_all(
     Ok(listeners)
 }
 
-async fn accept_loop(
+/// One listener at work.
+struct Accepting {
     server: Arc<Server>,
-    mut listener: Box<dyn Listener>,
+    home: Arc<Home>,
+    listener: Arc<dyn Listener>,
     admit: Admit,
-    mut stopped: oneshot::Receiver<()>,
     close_at_drain: bool,
-) {
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = server.shutdown.requested(), if close_at_drain => return,
-            _ = &mut stopped => return,
-            accepted = listener.accept() => accepted,
-        };
-        let accepted = match failpoints::fault(&failpoints::NETWORK_ACCEPT) {
-            Some(_) => Err(std::io::Error::other("failpoint")),
-            None => accepted,
-        };
-        match accepted {
-            Ok(incoming) => {
-                while planted::is("connection-waits-for-writes") && server.storage.depth().0 > 0 {
-                    server.env.clock.sleep(limits::ACCEPT_ERROR_PAUSE / 100).await;
+}
+
+impl Accepting {
+    async fn run(self, mut stopped: oneshot::Receiver<()>) {
+        let Accepting { server, home, listener, admit, close_at_drain } = self;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = server.shutdown.requested(), if close_at_drain => return,
+                _ = &mut stopped => return,
+                accepted = listener.accept() => accepted,
+            };
+            let accepted = match failpoints::fault(&failpoints::NETWORK_ACCEPT) {
+                Some(_) => Err(std::io::Error::other("failpoint")),
+                None => accepted,
+            };
+            match accepted {
+                Ok(incoming) => {
+                    while planted::is("connection-waits-for-writes") && server.storage.depth().0 > 0 {
+                        server.env.clock.sleep(limits::ACCEPT_ERROR_PAUSE / 100).await;
+                    }
+                    admit(&home, incoming);
                 }
-                admit(incoming);
-            }
-            Err(error) => {
-                server.stats.accept_errors.add(1);
-                tracing::warn!(%error, "accept failed");
-                server.env.clock.sleep(limits::ACCEPT_ERROR_PAUSE).await;
+                Err(error) => {
+                    server.stats.accept_errors.add(1);
+                    tracing::warn!(%error, "accept failed");
+                    server.env.clock.sleep(limits::ACCEPT_ERROR_PAUSE).await;
+                }
             }
         }
     }

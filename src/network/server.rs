@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
 
 use super::connection::Connection;
-use super::listeners::{Listeners, NetworkError, client_addresses};
+use super::home::{CurrentHome, Home};
+use super::listeners::{Adopted, Listeners, NetworkError, client_addresses};
 use super::sweeper;
 use crate::commands::Session;
 use crate::commands::context::Server;
-use crate::env::{Domain, Exit, Incoming, Stream, Task, spawn};
+use crate::env::{BoxFuture, Exit, Incoming, Stream, Task};
 use crate::observe::Client;
 
 const MAX_CLIENTS_REPLY: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -23,20 +25,31 @@ protected-mode no` from this machine, or bind to the loopback interface only.\r\
 /// The running network side.
 pub struct NetworkServer {
     pub listeners: Listeners,
-    /// The sweeper, and who publishes key events.
+    server: Arc<Server>,
+    current_home: Arc<CurrentHome>,
+    /// The sweeper, and who publishes key events. They end when the server drains, or with `stop_tasks`.
     tasks: Vec<Task>,
+    stop_tasks: Vec<oneshot::Sender<()>>,
 }
 
 impl NetworkServer {
     /// Binds everything, or nothing, and starts to accept.
-    pub async fn start(domain: Arc<dyn Domain>, server: Arc<Server>) -> Result<NetworkServer, NetworkError> {
+    pub async fn start(home: &Arc<Home>, server: Arc<Server>) -> Result<NetworkServer, NetworkError> {
         let config = server.config.current().clone();
-        let (runs_on, serves) = (domain.clone(), server.clone());
-        let admit = move |incoming| admit(&runs_on, &serves, incoming);
-        let mut listeners = Listeners::new(domain.clone(), server.clone(), Arc::new(admit), true);
-        let bound = listeners.bind(client_addresses(&config)?, &config.network).await?;
+        let current_home = Arc::new(CurrentHome::new(home.clone()));
+        let (serves, homes) = (server.clone(), current_home.clone());
+        let admit = move |home: &Arc<Home>, incoming| admit(&homes, home, &serves, incoming);
+        let mut listeners = Listeners::new(home.clone(), server.clone(), Arc::new(admit), true);
+        let bound = listeners.bind(home, client_addresses(&config)?, &config.network).await?;
         listeners.switch(bound, &config.network);
-        let publishing = server.clone();
+        let (tasks, stop_tasks) = (Vec::new(), Vec::new());
+        let mut network = NetworkServer { listeners, server, current_home, tasks, stop_tasks };
+        network.start_tasks(home);
+        Ok(network)
+    }
+
+    fn start_tasks(&mut self, home: &Arc<Home>) {
+        let publishing = self.server.clone();
         let publisher = async move {
             tokio::select! {
                 biased;
@@ -44,14 +57,39 @@ impl NetworkServer {
                 () = publishing.pubsub.clone().publish_events(publishing.key_events.clone()) => {}
             }
         };
-        let tasks = vec![spawn(&*domain, publisher), spawn(&*domain, sweeper::run(server))];
-        Ok(NetworkServer { listeners, tasks })
+        let bodies: [BoxFuture<'static, ()>; 2] = [Box::pin(publisher), Box::pin(sweeper::run(self.server.clone()))];
+        for body in bodies {
+            let (stop, stopped) = oneshot::channel::<()>();
+            self.tasks.push(home.spawn(async move {
+                tokio::select! {
+                    biased;
+                    _ = stopped => {}
+                    () = body => {}
+                }
+            }));
+            self.stop_tasks.push(stop);
+        }
+    }
+
+    /// Goes on in another home. Connections follow as they can: at once, or when the command that they are in is over.
+    pub async fn move_in(&mut self, home: &Arc<Home>, adopted: Adopted) {
+        self.listeners.move_in(adopted);
+        // First the old ones end: two publishers could change the order of events.
+        self.stop_tasks.clear();
+        self.end_tasks().await;
+        self.start_tasks(home);
+        self.current_home.set(home.clone());
+        self.server.clients.for_each(|client| client.wake());
     }
 
     /// Waits until nobody accepts any more: the server drains.
     pub async fn stopped(&mut self) {
         self.listeners.stopped().await;
-        for task in &mut self.tasks {
+        self.end_tasks().await;
+    }
+
+    async fn end_tasks(&mut self) {
+        for mut task in std::mem::take(&mut self.tasks) {
             if let Exit::Panicked(panic) = task.exit().await {
                 tracing::error!(panic, "a task of the network server panicked: this is a bug");
             }
@@ -60,7 +98,7 @@ impl NetworkServer {
 }
 
 /// Gives a new client its connection, or the reason why not.
-fn admit(domain: &Arc<dyn Domain>, server: &Arc<Server>, incoming: Incoming) {
+fn admit(homes: &Arc<CurrentHome>, home: &Arc<Home>, server: &Arc<Server>, incoming: Incoming) {
     let config = server.config.current();
     server.stats.connections_received.add(1);
     let refusal = if server.clients.len() >= config.network.clients_max as usize {
@@ -72,16 +110,37 @@ fn admit(domain: &Arc<dyn Domain>, server: &Arc<Server>, incoming: Incoming) {
     };
     if let Some(reply) = refusal {
         server.stats.connections_rejected.add(1);
-        spawn(&**domain, refuse(incoming.stream, reply));
+        home.spawn(refuse(incoming.stream, reply));
         return;
     }
     let client = server.clients.connect(incoming.peer, incoming.local, server.env.clock.now());
     let session = Session::new(server.clone(), client.clone());
     let registration = Registration { server: server.clone(), client };
-    let connection = Connection::new(incoming.stream, session);
-    spawn(&**domain, async move {
-        let _registration = registration;
-        connection.run().await;
+    let connection = Connection::new(incoming.stream, session, homes.clone(), home);
+    home.spawn(serve(connection, registration));
+}
+
+async fn serve(connection: Connection, registration: Registration) {
+    if let Some(connection) = connection.run().await {
+        move_over(connection, registration);
+    }
+}
+
+/// A connection is to go on in the home of today.
+fn move_over(connection: Connection, registration: Registration) {
+    let home = connection.next_home();
+    let moved = home.clone();
+    home.spawn(async move {
+        let server = registration.server.clone();
+        match connection.move_in(&moved) {
+            Ok(connection) => {
+                server.stats.runtime.connections_moved.add(1);
+                // It is kept by the task itself.
+                drop(moved);
+                serve(connection, registration).await;
+            }
+            Err(error) => tracing::error!(%error, client = registration.client.id, "a connection could not be moved"),
+        }
     });
 }
 

@@ -42,15 +42,25 @@ struct Style {
     level: AtomicU8,
     /// A [`LogFormat`].
     format: AtomicU8,
+    /// Past this size the file is renamed; 0: never.
+    file_bytes_max: AtomicU64,
+    files_kept: AtomicU64,
 }
 
 impl Style {
     fn new(config: &LogConfig) -> Style {
-        Style { level: AtomicU8::new(config.level as u8), format: AtomicU8::new(config.format as u8) }
+        Style {
+            level: AtomicU8::new(config.level as u8),
+            format: AtomicU8::new(config.format as u8),
+            file_bytes_max: AtomicU64::new(config.file_bytes_max),
+            files_kept: AtomicU64::new(config.files_kept),
+        }
     }
 
     fn set(&self, config: &LogConfig) {
         self.format.store(config.format as u8, Ordering::Relaxed);
+        self.file_bytes_max.store(config.file_bytes_max, Ordering::Relaxed);
+        self.files_kept.store(config.files_kept, Ordering::Relaxed);
         if self.level.swap(config.level as u8, Ordering::Relaxed) != config.level as u8 {
             // Every call site remembers whether it is enabled, and has to be asked again.
             tracing::callsite::rebuild_interest_cache();
@@ -58,7 +68,7 @@ impl Style {
     }
 }
 
-/// CONFIG SET loglevel, log-format.
+/// CONFIG SET loglevel, log-format, logfile-max-size, logfile-keep.
 pub fn set_log_style(config: &LogConfig) {
     if let Some(style) = STYLE.get() {
         style.set(config);
@@ -159,6 +169,12 @@ fn room(target: &str) -> Option<&str> {
 impl Style {
     fn is_json(&self) -> bool {
         self.format.load(Ordering::Relaxed) == LogFormat::Json as u8
+    }
+
+    /// What the log has to say of itself.
+    fn own_line(&self, message: String) -> String {
+        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.line(unix_time, Level::WARN, &Text { message, ..Text::default() })
     }
 
     fn line(&self, unix_time: Duration, level: Level, text: &Text) -> String {
@@ -286,9 +302,12 @@ fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &Ato
             }
         }
         if let lost @ 1.. = dropped.swap(0, Ordering::Relaxed) {
-            let message = format!("{lost} log lines were dropped: the log is written too slowly");
-            let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            lines.push_str(&style.line(unix_time, Level::WARN, &Text { message, ..Text::default() }));
+            lines.push_str(&style.own_line(format!("{lost} log lines were dropped: the log is written too slowly")));
+        }
+        if let Some(path) = &file
+            && let Err(error) = rotate(path, lines.len() as u64, style)
+        {
+            lines.push_str(&style.own_line(format!("the log file could not be renamed, and grows: {error}")));
         }
         let written = match &file {
             None => io::stdout().write_all(lines.as_bytes()),
@@ -298,6 +317,36 @@ fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &Ato
             // A full disk should not silence its own report; if this fails too there is nobody left to tell.
             let _ = io::stderr().write_all(lines.as_bytes());
         }
+    }
+}
+
+/// Renames the file out of the way if `more` bytes would take it past its size. The highest number goes first, so that
+/// whatever fails in between loses nothing.
+fn rotate(path: &Path, more: u64, style: &Style) -> io::Result<()> {
+    let (bytes_max, kept) = (style.file_bytes_max.load(Ordering::Relaxed), style.files_kept.load(Ordering::Relaxed));
+    let bytes = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        // Not there yet, or `/dev/stdout` and the like.
+        _ => return Ok(()),
+    };
+    if bytes_max == 0 || bytes == 0 || bytes + more <= bytes_max {
+        return Ok(());
+    }
+    let numbered = |number: u64| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    for number in (1..kept).rev() {
+        rename_if_there(&numbered(number), &numbered(number + 1))?;
+    }
+    rename_if_there(path, &numbered(1))
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed,
     }
 }
 
@@ -393,6 +442,44 @@ mod tests {
             line,
             format!("{{\"time\":\"2026-11-24T05:16:01.503Z\",\"level\":\"info\",\"pid\":{pid},\"message\":\"\"}}\n")
         );
+    }
+
+    /// Says `word` and waits until it is written: lines that wait together are written together.
+    fn say(path: &Path, word: &str) {
+        tracing::info!("{word}");
+        let written =
+            |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| text.ends_with(&format!(" {word}\n")));
+        while !written(path) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_full_is_numbered_and_the_oldest_go() {
+        let config = LogConfig { level: LogLevel::Notice, file_bytes_max: 90, files_kept: 2, ..LogConfig::default() };
+        let text = written(&config, |style, path| {
+            let numbered = |number: u32| std::fs::read_to_string(format!("{}.{number}", path.display()));
+            let words = |text: String| -> Vec<String> {
+                text.lines().map(|line| line.rsplit_once(' ').unwrap().1.to_string()).collect()
+            };
+            // Two lines fit, a third does not.
+            for word in ["a", "b", "c", "d", "e", "f", "g"] {
+                say(path, word);
+            }
+            let files = [numbered(1), numbered(2)].map(|text| words(text.unwrap()));
+            assert_eq!(files, [["e", "f"], ["c", "d"]]);
+            assert!(numbered(3).is_err(), "two are kept");
+            style.set(&LogConfig { file_bytes_max: 0, ..config.clone() });
+            say(path, "h");
+            say(path, "i");
+            // What cannot be renamed is written anyway.
+            std::fs::remove_file(path.with_extension("log.1")).unwrap();
+            std::fs::create_dir(path.with_extension("log.1")).unwrap();
+            style.set(&LogConfig { files_kept: 1, ..config.clone() });
+            tracing::info!("j");
+        });
+        let words: Vec<&str> = text.lines().map(|line| line.split_once(" * ").map_or("#", |line| line.1)).collect();
+        assert_eq!(words, ["g", "h", "i", "j", "#"], "{text}");
     }
 
     #[test]

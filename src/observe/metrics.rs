@@ -29,6 +29,10 @@ pub struct RuntimeMetrics {
     pub request: Histogram,
     /// Connections that ended.
     pub connections_closed: Counter,
+    /// Network runtimes that live: two while connections move from one to the other, else one.
+    pub network_runtimes: Counter,
+    /// Times that a connection moved to another network runtime.
+    pub connections_moved: Counter,
     /// How late the network runtime's sweeper woke last, in microseconds: how busy its threads are.
     pub network_lag_us: Counter,
     /// As the sweeper last saw them, in bytes: the fullest read buffer, the fullest buffer of replies, and all together.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -14,10 +14,10 @@ use crate::commands::CommandTable;
 use crate::commands::context::{Reconfigure, Server};
 use crate::config::{Config, ConfigSetError, Directive, LiveConfig, Pairs, RocksDbConfig, RuntimeMode};
 use crate::engine::Engine;
-use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest, spawn};
+use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache};
 use crate::limits;
-use crate::network::{Bound, HttpServer, NetworkError, NetworkServer, client_addresses, http_addresses};
+use crate::network::{Adopted, Bound, Home, HttpServer, NetworkError, NetworkServer, client_addresses, http_addresses};
 use crate::observe::{Clients, Phase, ServerStats, set_log_style};
 use crate::planted;
 use crate::pubsub::Registry;
@@ -49,7 +49,9 @@ pub struct Health {
 pub struct RuntimeManager {
     server: Arc<Server>,
     channel: MessageChannel,
-    network_domain: Arc<dyn Domain>,
+    network_home: Arc<Home>,
+    /// Those that `network-threads` had before, as long as anybody lives there.
+    left_homes: Vec<Weak<Home>>,
     storage_domain: Arc<dyn Domain>,
     storage: Option<StorageServer>,
     network: Option<NetworkServer>,
@@ -67,8 +69,7 @@ impl RuntimeManager {
         let current = config.current();
         let runtime = &current.runtime;
         let shared = runtime.mode == RuntimeMode::Single;
-        let network_domain =
-            build(&env, DomainSpec { name: "net", threads: runtime.network_threads, engine_on_workers: shared })?;
+        let network_domain = build(&env, network_spec(&current))?;
         // The storage runtime's own workers only keep its timers; the work is done on engine threads.
         let storage_domain = if shared {
             network_domain.clone()
@@ -111,9 +112,10 @@ impl RuntimeManager {
             storage_domain: storage_domain.clone(),
         });
         Ok(RuntimeManager {
+            network_home: Home::new(network_domain, server.stats.clone()),
+            left_homes: Vec::new(),
             server,
             channel,
-            network_domain,
             storage_domain,
             storage: None,
             network: None,
@@ -140,7 +142,7 @@ impl RuntimeManager {
     }
 
     async fn start_all(&mut self) -> Result<(), StartError> {
-        self.http = Some(HttpServer::start(self.network_domain.clone(), self.server.clone()).await?);
+        self.http = Some(HttpServer::start(&self.network_home, self.server.clone()).await?);
         self.start_storage(None).await?;
         self.start_network().await
     }
@@ -169,7 +171,7 @@ impl RuntimeManager {
     }
 
     async fn start_network(&mut self) -> Result<(), StartError> {
-        self.network = Some(NetworkServer::start(self.network_domain.clone(), self.server.clone()).await?);
+        self.network = Some(NetworkServer::start(&self.network_home, self.server.clone()).await?);
         Ok(())
     }
 
@@ -228,7 +230,10 @@ impl RuntimeManager {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(error)),
         };
-        let Prepared { clients, http, config, changed } = prepared;
+        let Prepared { moving, clients, http, config, changed } = prepared;
+        if let Some(moving) = moving {
+            self.move_network(moving).await;
+        }
         if let (Some(bound), Some(network)) = (clients, &mut self.network) {
             network.listeners.switch(bound, &config.network);
         }
@@ -239,7 +244,7 @@ impl RuntimeManager {
         let has_changed = |name: &str| changed.iter().any(|row| row.name == name);
         if has_changed("channel-max-bytes") {
             let channel = self.server.storage.clone();
-            spawn(&*self.network_domain, channel.set_bytes_max(config.runtime.channel_bytes_max));
+            self.network_home.spawn(channel.set_bytes_max(config.runtime.channel_bytes_max));
         }
         if has_changed("storage-threads") {
             self.restart_storage().await?;
@@ -260,16 +265,21 @@ impl RuntimeManager {
         };
         let (config, changed) = self.server.config.check(&pairs)?;
         let has_changed = |names: &[&str]| changed.iter().find(|row| names.contains(&row.name)).map(|row| row.name);
-        let mut prepared = Prepared { clients: None, http: None, config, changed: Vec::new() };
+        let mut prepared = Prepared { moving: None, clients: None, http: None, config, changed: Vec::new() };
         let config = &prepared.config;
+        if config.runtime.network_threads != self.server.config.current().runtime.network_threads {
+            let moving = self.prepare_move(config).await;
+            prepared.moving = Some(moving.map_err(|error| failed("network-threads", &error))?);
+        }
+        let home = prepared.moving.as_ref().map_or(&self.network_home, |moving| &moving.home);
         if let (Some(name), Some(network)) = (has_changed(&["bind", "port", "tcp-keepalive"]), &self.network) {
             let wanted = client_addresses(config).map_err(|error| failed(name, &error))?;
-            let bound = network.listeners.bind(wanted, &config.network).await;
+            let bound = network.listeners.bind(home, wanted, &config.network).await;
             prepared.clients = Some(bound.map_err(|error| failed(name, &error))?);
         }
         if let (Some(name), Some(http)) = (has_changed(&["bind", "health-port"]), &self.http) {
             let wanted = http_addresses(config).map_err(|error| failed(name, &error))?;
-            let bound = http.listeners.bind(wanted, &config.network).await;
+            let bound = http.listeners.bind(home, wanted, &config.network).await;
             prepared.http = Some(bound.map_err(|error| failed(name, &error))?);
         }
         if let Some(row) = changed.iter().find(|row| row.name.starts_with("rocksdb.")) {
@@ -284,6 +294,39 @@ impl RuntimeManager {
                 Err(error)
             }
         }
+    }
+
+    /// Builds a network runtime with another number of threads, in which everything that is listened on can be used.
+    async fn prepare_move(&self, config: &Config) -> Result<Moving, MoveError> {
+        if config.runtime.mode == RuntimeMode::Single {
+            return Err(MoveError::Single);
+        }
+        let domain = self.server.env.runtimes.build(network_spec(config)).map_err(MoveError::Build)?;
+        let home = self.network_home.successor(domain);
+        let clients = match &self.network {
+            Some(network) => Some(network.listeners.adopt(&home).await?),
+            None => None,
+        };
+        let http = match &self.http {
+            Some(http) => Some(http.listeners.adopt(&home).await?),
+            None => None,
+        };
+        Ok(Moving { home, clients, http })
+    }
+
+    /// The network side goes on in another runtime; the one that it was in ends once the last connection has left it.
+    async fn move_network(&mut self, moving: Moving) {
+        let Moving { home, clients, http } = moving;
+        if let (Some(adopted), Some(http)) = (http, &mut self.http) {
+            http.listeners.move_in(adopted);
+        }
+        if let (Some(adopted), Some(network)) = (clients, &mut self.network) {
+            network.move_in(&home, adopted).await;
+        }
+        self.network_home.leave_for(&home);
+        let left = std::mem::replace(&mut self.network_home, home);
+        self.left_homes.retain(|home| home.strong_count() > 0);
+        self.left_homes.push(Arc::downgrade(&left));
     }
 
     async fn tune(&self, knobs: RocksDbConfig) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -303,9 +346,7 @@ impl RuntimeManager {
                 return Ok(());
             }
         };
-        let network_threads = pairs.iter().any(|(name, _)| name == b"network-threads");
-        let pairs: Pairs = pairs.into_iter().filter(|(name, _)| name != b"network-threads").collect();
-        for directive in fixed.into_iter().chain(network_threads.then_some("network-threads")) {
+        for directive in fixed {
             tracing::warn!(directive, "changed in the configuration file: it takes effect at the next start");
         }
         match self.reconfigure(&pairs).await? {
@@ -351,7 +392,8 @@ impl RuntimeManager {
                 Err(error) => tracing::error!(%error, "storage could not be closed"),
             }
         }
-        self.network_domain.shutdown();
+        self.network_home.shutdown();
+        self.left_homes.iter().filter_map(Weak::upgrade).for_each(|home| home.shutdown());
         self.storage_domain.shutdown();
     }
 
@@ -369,12 +411,38 @@ impl RuntimeManager {
     }
 }
 
+/// Why the network side cannot have another number of threads.
+#[derive(Debug, thiserror::Error)]
+enum MoveError {
+    #[error("with runtime-mode single it takes effect at a start only")]
+    Single,
+    #[error("the runtime could not be built: {0}")]
+    Build(io::Error),
+    #[error(transparent)]
+    Adopt(#[from] NetworkError),
+}
+
+/// A network runtime that is ready to be moved into.
+struct Moving {
+    home: Arc<Home>,
+    clients: Option<Adopted>,
+    http: Option<Adopted>,
+}
+
 /// A change of the configuration that holds, but for what cannot fail.
 struct Prepared {
+    moving: Option<Moving>,
     clients: Option<Bound>,
     http: Option<Bound>,
     config: Config,
     changed: Vec<&'static Directive>,
+}
+
+/// The network runtime that the configuration asks for. In `runtime-mode single` it is the only one.
+fn network_spec(config: &Config) -> DomainSpec {
+    let Config { runtime, .. } = config;
+    let engine_on_workers = runtime.mode == RuntimeMode::Single;
+    DomainSpec { name: "net", threads: runtime.network_threads, engine_on_workers }
 }
 
 fn build(env: &Env, spec: DomainSpec) -> Result<Arc<dyn Domain>, StartError> {

@@ -117,6 +117,7 @@ impl<'e> BatchProcessor<'e> {
         let StorageRequest { id, client, steps, first, sent_at, deadline, buffer: mut replies, responder, share } =
             request;
         let Some(mut started) = responder.start() else { return };
+        tracing::debug!(request = %id, client = client.id, "request started by the writer");
         self.state.stats.runtime.queue.record(now.saturating_sub(sent_at));
         let mut next_step = first;
         let mut parts = None;

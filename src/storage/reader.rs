@@ -82,8 +82,9 @@ fn begin(state: &StorageState, patient: Option<&Patient>, request: StorageReques
     if now >= request.deadline {
         return;
     }
-    let StorageRequest { steps, first, buffer, responder, client, share, sent_at, .. } = request;
+    let StorageRequest { id, steps, first, buffer, responder, client, share, sent_at, .. } = request;
     let Some(started) = responder.start() else { return };
+    tracing::debug!(request = %id, client = client.id, "request started by a reader");
     state.stats.runtime.queue.record(now.saturating_sub(sent_at));
     state.stats.storage.requests_read.add(1);
     let read = Read { steps, next_step: first, replies: buffer, parts: None, started, client, share };

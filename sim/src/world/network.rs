@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use bulkhead::env::{Address, BoxFuture, Incoming, ListenOptions, Listener, Network};
+use bulkhead::env::{Address, BoxFuture, Incoming, ListenOptions, Listener, Network, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
@@ -26,33 +26,40 @@ impl SimNetwork {
 }
 
 impl Network for SimNetwork {
-    fn listen<'a>(&'a self, address: &'a Address, _: ListenOptions) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+    fn listen<'a>(&'a self, address: &'a Address, _: ListenOptions) -> BoxFuture<'a, io::Result<Arc<dyn Listener>>> {
         Box::pin(async move {
             let Address::Tcp(address) = address else {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, "a simulated machine has no Unix sockets"));
             };
             let listener = TcpListener::bind(*address).await?;
             let dice = self.dice.lock().expect("a draw does not panic").fork();
-            Ok(Box::new(SimListener { listener, dice, trace: self.trace.clone() }) as Box<dyn Listener>)
+            Ok(Arc::new(SimListener { listener, dice: Mutex::new(dice), trace: self.trace.clone() })
+                as Arc<dyn Listener>)
         })
     }
 }
 
 struct SimListener {
     listener: TcpListener,
-    dice: Dice,
+    dice: Mutex<Dice>,
     trace: Arc<Trace>,
 }
 
 impl Listener for SimListener {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>> {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Incoming>> {
         Box::pin(async move {
             let (stream, peer) = self.listener.accept().await?;
             let local = stream.local_addr()?.to_string();
             let name = format!("server-{peer}");
-            let stream = Chunked::new(stream, name, self.dice.fork(), self.trace.clone());
+            let dice = self.dice.lock().expect("a draw does not panic").fork();
+            let stream = Chunked::new(stream, name, dice, self.trace.clone());
             Ok(Incoming { stream: Box::new(stream), peer: peer.to_string(), local, is_local: peer.ip().is_loopback() })
         })
+    }
+
+    /// Turmoil's sockets belong to their host, not to a runtime.
+    fn adopt(self: Arc<Self>) -> io::Result<Arc<dyn Listener>> {
+        Ok(self)
     }
 
     fn local_address(&self) -> Address {
@@ -112,6 +119,12 @@ impl Chunked {
             context.waker().wake_by_ref();
         }
         self.turned_away
+    }
+}
+
+impl Stream for Chunked {
+    fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
+        Ok(self)
     }
 }
 

@@ -87,10 +87,6 @@ fn set(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Re
     let server = session.server.clone();
     let error = |error: ConfigSetError| CommandError::custom(format!("ERR {error}"));
     let (_, changed) = server.config.check(&pairs).map_err(error)?;
-    if let Some(row) = changed.iter().find(|row| AT_START.contains(&row.name)) {
-        let reason = "it takes effect at a start only: set it in the configuration file";
-        return Err(error(ConfigSetError::Failed { argument: row.name.into(), reason: reason.into() }));
-    }
     if !changed.iter().any(has_consequences) {
         let changed = server.config.set(&pairs, |_, _| Ok(())).map_err(error)?;
         for row in changed {
@@ -118,13 +114,10 @@ fn set(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Re
     })))
 }
 
-/// What cannot change while the server runs: the network runtime's threads hold the connections.
-const AT_START: &[&str] = &["network-threads"];
-
 /// Whether something has to be done for a directive to hold, beyond looking at it: by the runtime manager.
 fn has_consequences(row: &&'static Directive) -> bool {
     const ELSEWHERE: &[&str] =
-        &["bind", "port", "tcp-keepalive", "health-port", "storage-threads", "channel-max-bytes"];
+        &["bind", "port", "tcp-keepalive", "health-port", "network-threads", "storage-threads", "channel-max-bytes"];
     row.name.starts_with("rocksdb.") || ELSEWHERE.contains(&row.name)
 }
 
@@ -213,11 +206,10 @@ mod tests {
         ]);
     }
 
+    /// So nothing need be done for it, and nobody asked to.
     #[test]
-    fn what_needs_a_restart_is_refused_and_nothing_with_it_is_set() {
+    fn what_does_not_change_need_not_take_effect() {
         let mut client = TestClient::new();
-        assert!(client.run("config set timeout 7 network-threads 7").contains("it takes effect at a start only"));
-        // What does not change need not take effect.
         client.check(&[("config set port 6379", "OK"), ("config get timeout", "1) \"timeout\"\n2) \"0\"")]);
     }
 

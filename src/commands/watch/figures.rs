@@ -159,6 +159,10 @@ pub static ROWS: &[Row<Figures>] = &[
     gauge("bulkhead_storage_threads_alive", "Engine threads that run.",
         |f| Number(f.storage.as_ref().map_or(0, |storage| storage.threads.load(Ordering::Relaxed) as u64)))
         .info(RUNTIMES, "engine_threads_alive"),
+    gauge("bulkhead_network_runtimes", "Network runtimes that live: two while connections move from one to the other.",
+        |f| Number(f.server.stats.runtime.network_runtimes.get())).info(RUNTIMES, "network_runtimes"),
+    counter("bulkhead_connections_moved_total", "Times that a connection moved to a new network runtime.",
+        |f| Number(f.server.stats.runtime.connections_moved.get())).info(RUNTIMES, "connections_moved"),
     counter("bulkhead_storage_starts_total", "Times that the storage side was started.",
         |f| Number(f.server.stats.runtime.storage_starts.get())).info(RUNTIMES, "storage_starts"),
     counter("bulkhead_storage_thread_restarts_total", "Storage threads that panicked and were started again.",

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::channel::{GaveUp, InFlight, StorageCommand, StorageResponse};
 use crate::commands::CommandError;
@@ -33,6 +34,8 @@ pub(super) struct Blocked {
     server: Arc<Server>,
     client: Arc<Client>,
     in_flight: InFlight,
+    /// When it gives up, on the monotonic clock.
+    until: Option<Duration>,
     timeout: Option<BoxFuture<'static, ()>>,
     end: Option<End>,
 }
@@ -46,9 +49,21 @@ impl Blocked {
         in_flight: InFlight,
     ) -> Blocked {
         let timeout = command.operation.waits().and_then(|wait| wait.timeout());
+        let until = timeout.map(|timeout| server.env.clock.now().saturating_add(timeout));
         let timeout = timeout.map(|timeout| server.env.clock.sleep(timeout));
         client.deadline_ms.store(u64::MAX, Ordering::Relaxed);
-        Blocked { server: server.clone(), client: client.clone(), in_flight, timeout, end: None }
+        Blocked { server: server.clone(), client: client.clone(), in_flight, until, timeout, end: None }
+    }
+
+    /// Whether nothing but its own timer needs the runtime that it is polled in.
+    pub(super) fn is_movable(&self) -> bool {
+        self.in_flight.is_movable()
+    }
+
+    /// Is polled in another runtime from now on, in which this is called.
+    pub(super) fn move_in(&mut self) {
+        let clock = &self.server.env.clock;
+        self.timeout = self.until.map(|until| clock.sleep(until.saturating_sub(clock.now())));
     }
 
     /// Ready when it waits no more. `is_leaving`: the client has gone.
