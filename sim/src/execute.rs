@@ -237,8 +237,14 @@ impl<'p> Run<'p> {
         let Some((since, fault)) = self.stopping else { return Ok(()) };
         let now = self.simulation.now();
         if self.simulation.is_running() {
-            ensure!(now < since + STOP_MAX, "the server did not stop within {STOP_MAX:?}");
-            return Ok(());
+            if now < since + STOP_MAX {
+                return Ok(());
+            }
+            // From a disk that hangs nobody comes back: whoever stops services kills them in the end.
+            ensure!(self.simulation.machine.disk.hangs(), "the server did not stop within {STOP_MAX:?}");
+            self.history.borrow_mut().spells.push(Spell { fault, from: since, to: now });
+            let down_ms = fault.duration_ms();
+            return self.end_process(Fault::Kill { down_ms }, Duration::from_millis(down_ms));
         }
         self.stopping = None;
         let to = now + Duration::from_millis(fault.duration_ms());
@@ -442,8 +448,7 @@ impl User {
                 given_up: None,
             });
             if model::name(args) == "SELECT" {
-                let selected = args.get(1).and_then(|db| std::str::from_utf8(db).ok()?.parse().ok());
-                *db = selected.unwrap_or(*db);
+                *db = args.get(1).and_then(|db| database(db)).unwrap_or(*db);
             }
         }
         first
@@ -528,7 +533,10 @@ impl User {
         let (mut databases, mut names) = (BTreeSet::from([0]), BTreeSet::new());
         let mut swapped = false;
         for operation in &self.history.borrow().operations {
-            swapped |= model::name(&operation.args) == "SWAPDB";
+            if model::name(&operation.args) == "SWAPDB" {
+                swapped = true;
+                databases.extend(operation.args[1..].iter().filter_map(|db| database(db)));
+            }
             databases.insert(operation.db);
             if let Touches::Keys(touched) = model::touches(operation.db, &operation.args) {
                 names.extend(touched.iter().map(|(_, key)| key.clone()));
@@ -537,11 +545,11 @@ impl User {
                 }
             }
         }
-        if swapped {
-            keys.values_mut().for_each(|of| *of = names.clone());
-        }
         for db in databases {
             keys.entry(db).or_default();
+        }
+        if swapped {
+            keys.values_mut().for_each(|of| *of = names.clone());
         }
         keys
     }
@@ -553,6 +561,10 @@ fn parsed(lines: &[String]) -> Verdict<Vec<Vec<Vec<u8>>>> {
         Err(error) => Err(failure(format!("the plan says {line}: {error}"))),
     };
     lines.iter().map(parse).collect()
+}
+
+fn database(text: &[u8]) -> Option<usize> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// The command that reads a key of that kind.

@@ -94,13 +94,13 @@ fn is_reader_troubled(case: &Case<'_>, from: Duration, to: Duration) -> bool {
     if case.history.spells_during(earlier, to, troubles) {
         return true;
     }
-    // Storage threads that are started anew wait for the one that the disk holds.
+    // Storage that starts anew, or opens its engine anew after an error, waits for the thread that the disk holds.
     let spells = &case.history.spells;
-    let restarts = spells.iter().filter(|spell| spell.fault == Fault::RestartStorage && spell.from <= to);
-    restarts.into_iter().any(|restart| {
-        let holds =
-            |spell: &Spell| matches!(spell.fault, Fault::Stall { .. } | Fault::Hang { .. } | Fault::Slow { .. });
-        let held = spells.iter().filter(|spell| holds(spell) && spell.from <= to && restart.from <= spell.to);
+    let starts_anew =
+        |spell: &&Spell| matches!(spell.fault, Fault::RestartStorage | Fault::IoError { .. }) && spell.from <= to;
+    spells.iter().filter(starts_anew).any(|anew| {
+        let holds = |spell: &Spell| matches!(spell.fault, Fault::Hang { .. } | Fault::Slow { .. });
+        let held = spells.iter().filter(|spell| holds(spell) && spell.from <= to && anew.from <= spell.to);
         held.into_iter().any(|spell| from <= spell.to + Duration::from_secs(1))
     })
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ struct Troubles {
 pub struct Disk {
     pub memory: Arc<MemoryDisk>,
     troubles: Mutex<(Troubles, Dice)>,
+    /// Something was written to it: before that there is nothing that could stall.
+    is_used: AtomicBool,
     /// Small files are replaced as a whole and synced at once, so no crash touches them.
     files: Mutex<BTreeMap<PathBuf, Vec<u8>>>,
     trace: Arc<Trace>,
@@ -47,7 +50,8 @@ pub struct Disk {
 impl Disk {
     pub fn new(dice: Dice, trace: Arc<Trace>) -> Arc<Disk> {
         let troubles = Mutex::new((Troubles::default(), dice));
-        Arc::new(Disk { memory: MemoryDisk::new(), troubles, files: Mutex::default(), trace })
+        let is_used = AtomicBool::new(false);
+        Arc::new(Disk { memory: MemoryDisk::new(), troubles, is_used, files: Mutex::default(), trace })
     }
 
     /// A fault begins. Those that are none of the disk's are none of its concern.
@@ -89,10 +93,17 @@ impl Disk {
         }
     }
 
-    /// Whether a call of the engine that writes would not come back for now. While the engine has only stopped writes, it
-    /// says so to who asks not to wait, and that all but who opens it do.
+    /// Whether a call of the engine that writes, syncs, opens or closes would not come back for now. While the engine has
+    /// only stopped writes, it opens and closes as ever, and says so to who asks not to wait; that all do but who opens it
+    /// for the first time.
     pub fn holds(&self, is_opening: bool) -> bool {
-        self.troubles().0.hangs > 0 || is_opening && self.memory.fault() == Some(DiskFault::WriteStall)
+        let is_first = is_opening && !self.is_used.load(Ordering::Relaxed);
+        self.hangs() || is_first && self.memory.fault() == Some(DiskFault::WriteStall)
+    }
+
+    /// Nothing that writes comes back.
+    pub fn hangs(&self) -> bool {
+        self.troubles().0.hangs > 0
     }
 
     pub fn slowness(&self) -> Duration {
@@ -253,6 +264,9 @@ impl Engine for TracedEngine {
         self.disk.pass(Call::BeforeWrite);
         let (mutations, durability) = (batch.mutations.len(), options.durability);
         let written = self.traced(&format!("write of {mutations}, {durability:?}"), self.engine.write(batch, options));
+        if written.is_ok() {
+            self.disk.is_used.store(true, Ordering::Relaxed);
+        }
         self.disk.pass(Call::AfterWrite);
         written
     }

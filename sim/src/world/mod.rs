@@ -25,10 +25,10 @@ pub use runtime::{PAUSE_MS_MAX, Tasks, Weather};
 
 use runtime::SimRuntimes;
 
-use crate::Verdict;
 use crate::dice::Dice;
 use crate::plan::Plan;
 use crate::trace::Trace;
+use crate::{Verdict, ensure};
 
 /// What all of a run shares: the plan's seed and the record.
 pub struct World {
@@ -48,6 +48,9 @@ const CONFIG_FILE: &str = "bulkhead.conf";
 
 /// How long after it failed to start a server is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a task may still run after its server has ended: the longest steps of a slow disk.
+const LEFT_BEHIND_MAX: Duration = Duration::from_millis(500);
 
 /// One machine with a server on it.
 pub struct Machine {
@@ -95,10 +98,14 @@ impl Machine {
             *self.shutdown.lock().expect("nobody panics while replacing it") = shutdown.clone();
             let (config, was_troubled) = (Arc::new(self.config()?), self.disk.is_troubled());
             match bulkhead::server::run(self.env(start), config, shutdown).await {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.nothing_is_left().await?;
+                    break;
+                }
                 // What starts services starts them again, and with this disk it may take a while.
                 Err(error) if was_troubled || self.is_to_blame(&error) => {
                     self.world.trace.event("server", format_args!("did not start: {error}"));
+                    self.nothing_is_left().await?;
                     if self.is_terminated.load(Ordering::Relaxed) {
                         break;
                     }
@@ -109,6 +116,20 @@ impl Machine {
         }
         self.world.trace.event("server", format_args!("stopped"));
         Ok(())
+    }
+
+    /// A server that has ended leaves no task and no thread behind. The thread that compacts is not waited for by a stop,
+    /// so it gets a moment.
+    async fn nothing_is_left(&self) -> Verdict {
+        let until = clock::now() + LEFT_BEHIND_MAX;
+        loop {
+            let alive = self.tasks.alive();
+            if alive.is_empty() {
+                return Ok(());
+            }
+            ensure!(clock::now() < until, "the server has ended, and left behind: {}", alive.join(", "));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Whether this world, not the server, is why it did not start.

@@ -50,6 +50,8 @@ pub struct Tasks(Mutex<TaskList>);
 #[derive(Default)]
 struct TaskList {
     started: u64,
+    /// What the tasks are called that have not ended.
+    alive: BTreeMap<u64, String>,
     /// Without those that are running just now.
     bodies: BTreeMap<u64, BoxFuture<'static, ()>>,
     crashing: bool,
@@ -61,10 +63,16 @@ impl Tasks {
         self.lock().crashing = crashing;
     }
 
-    fn add(&self, body: BoxFuture<'static, ()>) -> u64 {
+    /// The names of those that have not ended.
+    pub fn alive(&self) -> Vec<String> {
+        self.lock().alive.values().cloned().collect()
+    }
+
+    fn add(&self, name: &str, body: BoxFuture<'static, ()>) -> u64 {
         let mut list = self.lock();
         list.started += 1;
         let number = list.started;
+        list.alive.insert(number, name.to_string());
         list.bodies.insert(number, body);
         number
     }
@@ -80,6 +88,7 @@ impl Tasks {
     fn end(&self, number: u64) {
         let ending: Vec<_> = {
             let mut list = self.lock();
+            list.alive.remove(&number);
             match list.crashing {
                 true => std::mem::take(&mut list.bodies).into_values().collect(),
                 false => list.bodies.remove(&number).into_iter().collect(),
@@ -140,7 +149,7 @@ impl SimDomain {
         let (writes, opens) = (WRITERS.contains(&name), name == OPENER);
         let (tasks, weather, hurdle) = (self.tasks.clone(), self.weather, Hurdle::Undrawn);
         Steps {
-            number: tasks.add(body),
+            number: tasks.add(if name.is_empty() { self.spec.name } else { name }, body),
             tasks,
             dice,
             weather,
