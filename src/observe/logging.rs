@@ -305,6 +305,7 @@ fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &Ato
             lines.push_str(&style.own_line(format!("{lost} log lines were dropped: the log is written too slowly")));
         }
         if let Some(path) = &file
+            && !lines.is_empty()
             && let Err(error) = rotate(path, lines.len() as u64, style)
         {
             lines.push_str(&style.own_line(format!("the log file could not be renamed, and grows: {error}")));
