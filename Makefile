@@ -73,7 +73,7 @@ unit: deps ## Unit, property, protocol, differential, persistence and kill -9 te
 
 .PHONY: faults
 faults: deps ## Faults at every boundary of the real server, by failpoints
-	cargo test --package bulkhead --features failpoints --test failpoints
+	cargo test --package bulkhead --features failpoints --test failpoints --test probes
 
 .PHONY: bench-smoke
 bench-smoke: deps ## Whether the benchmark still works, with tiny numbers
