@@ -85,6 +85,13 @@ bench-smoke: deps ## Whether the benchmark still works, with tiny numbers
 bench: deps ## Bulkhead beside redis-server, and two runtimes beside one: a table of ratios
 	scripts/bench.sh
 
+.PHONY: bench-metrics
+bench-metrics: deps ## What the metrics cost: a server beside one that counts and times nothing
+	cargo build --release --features unmeasured
+	cp $(TARGET_DIR)/release/bulkhead-server $(TARGET_DIR)/release/bulkhead-unmeasured
+	cargo build --release
+	scripts/metrics-cost.py $(TARGET_DIR)/release/bulkhead-server $(TARGET_DIR)/release/bulkhead-unmeasured
+
 .PHONY: bench-stall
 bench-stall: deps ## What is answered while the disk hangs or RocksDB stops writes: results/stall.md and its plots
 	cargo build --release $(TESTED)
