@@ -73,7 +73,7 @@ unit: deps ## Unit, property, protocol, differential, persistence and kill -9 te
 
 .PHONY: faults
 faults: deps ## Faults at every boundary of the real server, by failpoints
-	cargo test --package bulkhead --features failpoints --test failpoints
+	cargo test --package bulkhead --features failpoints --test failpoints --test probes
 
 .PHONY: bench-smoke
 bench-smoke: deps ## Whether the benchmark still works, with tiny numbers
@@ -84,6 +84,13 @@ bench-smoke: deps ## Whether the benchmark still works, with tiny numbers
 .PHONY: bench
 bench: deps ## Bulkhead beside redis-server, and two runtimes beside one: a table of ratios
 	scripts/bench.sh
+
+.PHONY: bench-metrics
+bench-metrics: deps ## What the metrics cost: a server beside one that counts and times nothing
+	cargo build --release --features unmeasured
+	cp $(TARGET_DIR)/release/bulkhead-server $(TARGET_DIR)/release/bulkhead-unmeasured
+	cargo build --release
+	scripts/metrics-cost.py $(TARGET_DIR)/release/bulkhead-server $(TARGET_DIR)/release/bulkhead-unmeasured
 
 .PHONY: bench-stall
 bench-stall: deps ## What is answered while the disk hangs or RocksDB stops writes: results/stall.md and its plots

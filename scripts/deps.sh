@@ -32,6 +32,7 @@ need ccache 'compiles RocksDB once for all checkouts and profiles' type -P ccach
 if [[ ${1:-build} == test ]]; then
     need redis-server 'the differential test compares every reply with it' type -P redis-server
     need redis-tools 'redis-cli and redis-benchmark' type -P redis-benchmark
+    need curl 'the tests ask the probes with it' type -P curl
     need procps 'kill, with which the tests send signals' type -P kill
 fi
 

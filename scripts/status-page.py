@@ -131,10 +131,10 @@ def load(port, stop):
             time.sleep(0.002)
 
 
-def stall(port):
-    """Stalls the writer for eight seconds, if the server can be made to. Returns whether it could."""
+def arm(port, failpoint, action):
+    """Whether the server has failpoints, and this one is armed now."""
     with socket.create_connection(("127.0.0.1", port)) as client:
-        client.sendall(b"DEBUG FAILPOINT writer.before-commit 1*return(stall:8000)\r\n")
+        client.sendall(f"DEBUG FAILPOINT {failpoint} {action}\r\n".encode())
         return client.recv(1000).startswith(b"+OK")
 
 
@@ -203,7 +203,14 @@ def main():
             if pictures:
                 page.picture(os.path.join(pictures, name + ".png"))
         page.look(1280, 1500, "light")
-        if stall(port):
+        if arm(port, "engine.write", "return(write-stall)"):
+            # First the engine stops writes, then the writer hangs within one.
+            stopped = "seconds.filter(second => second.stall === 2).length"
+            eventually("the timeline shows the stop of writes", lambda: page.evaluate(stopped) >= 5)
+            check(page.evaluate("document.querySelectorAll('#timeline rect').length") > 4, "a write stop is drawn")
+            arm(port, "engine.write", "off")
+            eventually("writes go on", lambda: page.evaluate("seconds[seconds.length - 1].stall") == 0)
+            arm(port, "writer.before-commit", "1*return(stall:8000)")
             status = "document.getElementById('status').textContent"
             eventually("the page shows the stall", lambda: page.evaluate(status) == "failing")
             check(page.evaluate("document.getElementById('phase').textContent").startswith("not ready"), "a stall shows")

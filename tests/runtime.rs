@@ -46,6 +46,33 @@ fn a_hangup_reads_the_configuration_again_and_the_log_can_be_json() {
     assert!(!dir.path().join("server.pid").exists());
 }
 
+/// R6.5: what one request is called in the log of the network side is what storage calls it.
+#[test]
+fn a_request_has_one_name_in_the_logs_of_both_runtimes() {
+    let server = Server::start(&["--record-cache-size", "0"]);
+    let mut client = server.client();
+    assert_eq!(client.ask("CONFIG SET loglevel debug"), "OK");
+    client.check(&[("SET k v", "OK"), ("GET k", "\"v\"")]);
+    // The id, of the latest line that says so.
+    let named = |said: &str| {
+        let log = server.log();
+        let line = log.lines().rev().find_map(|line| line.split_once(&format!(" . {said} request=")))?.1.to_string();
+        Some(line.split(' ').next().unwrap_or_default().to_string())
+    };
+    for said in ["request started by the writer", "request started by a reader"] {
+        eventually(said, || named(said).is_some());
+        let id = named(said).unwrap_or_default();
+        assert!(id.len() == 36 && server.log().contains(&format!(" . request sent request={id} client=")), "{id}");
+    }
+    assert_eq!(client.ask("CONFIG SET loglevel notice"), "OK");
+    client.check(&[("SET k unheard", "OK"), ("DEBUG RESTART-STORAGE", "OK")]);
+    eventually("the restart is in the log", || server.log().contains("storage restarted"));
+    let log = server.log();
+    let quiet = log.rsplit_once("directive=loglevel").expect("the change is in the log").1;
+    assert!(!quiet.contains("request sent"), "{quiet}");
+    server.stop();
+}
+
 fn thread_names(pid: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
     // A thread that ended meanwhile has no name any more.
@@ -132,7 +159,7 @@ fn the_network_runtime_is_resized_under_load_and_no_reply_is_lost() {
     let mut unread = server.client();
     assert_eq!(unread.call(&[b"SET".to_vec(), b"big".to_vec(), vec![b'x'; 1 << 20]]).to_string(), "OK");
     // More than sockets and buffers hold: it is written in pieces, and nobody reads.
-    (0..32).for_each(|_| unread.send(&["GET", "big"]));
+    (0..12).for_each(|_| unread.send(&["GET", "big"]));
 
     // And such that are busy.
     let workers: Vec<JoinHandle<u64>> = (0..3)
@@ -216,7 +243,7 @@ fn the_network_runtime_is_resized_under_load_and_no_reply_is_lost() {
     assert_eq!(transaction.ask("EXEC"), "1) (integer) 1");
     half.send_raw(b"llo\r\n");
     assert_eq!(half.read().to_string(), "\"hello\"");
-    (0..32).for_each(|_| assert_eq!(unread.read().to_string().len(), (1 << 20) + 2));
+    (0..12).for_each(|_| assert_eq!(unread.read().to_string().len(), (1 << 20) + 2));
     assert_eq!(idle.ask("PING"), "PONG");
     server.stop();
     assert!(!socket.exists(), "the socket's file goes with the server");

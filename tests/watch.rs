@@ -6,9 +6,11 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -162,6 +164,70 @@ fn field(client: &mut Client, section: &str, name: &str) -> u64 {
     let text = client.ask(&format!("INFO {section}"));
     let line = text.split("\\r\\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
+}
+
+/// What Prometheus itself thinks of `/metrics`, where its `promtool` is installed; `commands/watch/figures.rs` holds the same
+/// rules everywhere.
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() {
+    let program = std::env::var("PROMTOOL").unwrap_or_else(|_| "promtool".into());
+    let server = Server::start("");
+    assert!(
+        server.client().ask("INCR k").starts_with("(integer)") && server.client().ask("HGET k f").contains("WRONGTYPE")
+    );
+    let (status, metrics) = server.get("/metrics");
+    assert_eq!(status, 200);
+    let mut command = Command::new(&program);
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return eprintln!("not checked: {program}: {error} (it comes with the package `prometheus`)"),
+    };
+    // It goes on reading to the end; the pipe is closed when this statement ends.
+    child.stdin.take().expect("a pipe").write_all(metrics.as_bytes()).expect("promtool to read");
+    let output = child.wait_with_output().expect("promtool to end");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+    server.stop();
+}
+
+/// Monitoring that knows Redis finds all that it looks for: every field of redis-server's INFO, in the same section, and
+/// where a value has parts, the same parts.
+#[test]
+fn info_has_every_field_of_redis() {
+    /// What is not here, and why.
+    const ABSENT: [(&str, &str); 1] = [("gcc_version", "no C compiler made this server")];
+    let (ours, redis) = (Server::start(""), support::Server::start_redis(&[]));
+    let [ours, theirs] = [ours.client(), redis.client()].map(|mut client| {
+        assert_eq!(client.ask("SET k text EX 1000"), "OK");
+        assert!(client.ask("INCR k").starts_with("(error) ERR "));
+        fields(&client.ask("INFO everything"))
+    });
+    // Which commands support sends to find out whether a server is up says nothing about the server.
+    let is_compared =
+        |name: &str| !["cmdstat_", "latency_"].iter().any(|kind| name.starts_with(kind)) || name.ends_with("_set");
+    let missing: Vec<_> = theirs
+        .iter()
+        .filter(|((_, name), _)| is_compared(name) && ABSENT.iter().all(|(absent, _)| name != absent))
+        .filter(|(place, parts)| ours.get(*place) != Some(*parts))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(theirs.len() > 150, "{}", theirs.len());
+}
+
+/// The parts of each value (`calls` and `usec` of `calls=1,usec=2`) of an INFO, by section and name.
+fn fields(info: &str) -> BTreeMap<(String, String), Vec<String>> {
+    let mut section = String::new();
+    let mut fields = BTreeMap::new();
+    for line in info.trim_matches('"').split("\\r\\n") {
+        if let Some(title) = line.strip_prefix("# ") {
+            section = title.into();
+        } else if let Some((name, value)) = line.split_once(':') {
+            let parts = value.split(',').filter_map(|part| Some(part.split_once('=')?.0.to_string()));
+            fields.insert((section.clone(), name.into()), parts.collect());
+        }
+    }
+    fields
 }
 
 /// R5.1, R5.2: the figures are those of what really happened, and agree with each other.

@@ -294,7 +294,7 @@ impl Connection {
         if !self.may_decode() {
             return false;
         }
-        let began = self.session.server.env.clock.now();
+        let began = self.session.server.env.clock.moment();
         let mut limits = self.decode_limits();
         let mut commands = 0;
         let mut last = None;
@@ -321,7 +321,7 @@ impl Connection {
         let server = &self.session.server;
         server.stats.commands_processed.add(commands);
         if commands > 0 {
-            server.stats.runtime.decode.record(server.env.clock.now().saturating_sub(began));
+            server.stats.runtime.decode.record(server.env.clock.moment().saturating_sub(began));
         }
         self.session.client.commands.fetch_add(commands, Ordering::Relaxed);
         if let Some(call) = last {
@@ -505,10 +505,10 @@ impl Connection {
         handler: NetworkHandler,
         args: &CommandArgs,
     ) -> Result<(Bytes, Next), CommandError> {
-        let started = self.session.server.env.clock.now();
+        let started = self.session.server.env.clock.moment();
         let mut reply = ReplyBuffer::new(self.session.protocol);
         let result = handler(&mut self.session, args, &mut reply);
-        let took = self.session.server.env.clock.now().saturating_sub(started);
+        let took = self.session.server.env.clock.moment().saturating_sub(started);
         call.counters.record(took, result.is_err());
         if !call.command.has(Flag::SkipSlowlog) {
             let server = &self.session.server;
@@ -882,7 +882,7 @@ impl Connection {
     fn note_replied(&mut self) {
         let Some((sent_at, finished_at)) = self.replying_since.take() else { return };
         let server = &self.session.server;
-        let now = server.env.clock.now();
+        let now = server.env.clock.moment();
         server.stats.runtime.reply.record(now.saturating_sub(finished_at));
         server.stats.runtime.request.record(now.saturating_sub(sent_at));
     }

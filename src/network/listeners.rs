@@ -151,9 +151,9 @@ impl Listeners {
         self.open.iter().map(|open| open.local.clone()).collect()
     }
 
-    /// Waits until nobody accepts any more: the server drains.
+    /// Waits until nobody accepts any more, for the server drains, and closes what was open.
     pub async fn stopped(&mut self) {
-        for open in &mut self.open {
+        for mut open in std::mem::take(&mut self.open) {
             if let Exit::Panicked(panic) = open.task.exit().await {
                 tracing::error!(panic, "a listener panicked: this is a bug");
             }

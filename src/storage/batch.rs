@@ -227,7 +227,7 @@ impl<'e> BatchProcessor<'e> {
             Ok(())
         } else {
             let options = WriteOptions { durability: state.durability(), no_slowdown: !patient };
-            let began = state.env.clock.now();
+            let began = state.env.clock.moment();
             let keys = keyspace.txn().effects(ColumnFamily::Meta).map(|(key, _)| key);
             let records = state.latest.cache.begin_commit(keys);
             // Only after a failed sync is it not known what is on disk.
@@ -252,11 +252,11 @@ impl<'e> BatchProcessor<'e> {
             if written.is_ok() || planted::is("cache-before-commit") {
                 records.publish(keyspace.txn().effects(ColumnFamily::Meta));
             }
-            state.stats.runtime.commit.record(state.env.clock.now().saturating_sub(began));
+            state.stats.runtime.commit.record(state.env.clock.moment().saturating_sub(began));
             written
         };
         env::pass(&failpoints::WRITER_AFTER_COMMIT, &*state.env.clock).await;
-        let finished_at = state.env.clock.now();
+        let finished_at = state.env.clock.moment();
         state.take_events(keyspace.events);
         if !batch.is_empty() {
             state.note_outcome(&committed);

@@ -80,7 +80,7 @@ pub fn execute_by(
     replies: &mut BytesMut,
     run: impl FnOnce(&mut Keyspace<'_>, &mut ReplyBuffer) -> Result<(), CommandError>,
 ) -> Result<bool, Restart> {
-    let started = state.env.clock.now();
+    let started = state.env.clock.moment();
     keyspace.select(command.db);
     let mut reply = ReplyBuffer::from_bytes(std::mem::take(replies), command.protocol);
     let mark = reply.mark();
@@ -106,7 +106,7 @@ pub fn execute_by(
     }
     *replies = reply.into_bytes();
     if outcome.is_ok() {
-        let took = state.env.clock.now().saturating_sub(started);
+        let took = state.env.clock.moment().saturating_sub(started);
         command.counters.record(took, outcome == Ok(false));
         state.stats.runtime.execute.record(took);
         let ran = Ran { args: &command.args, client, took, is_fast: command.is_fast };

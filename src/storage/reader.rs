@@ -48,7 +48,7 @@ pub async fn run_first(state: Arc<StorageState>, patient: Option<Patient>, mut s
                 }
             }
         }
-        let began = state.env.clock.now();
+        let began = state.env.clock.moment();
         if env::pass(&failpoints::READER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
             received.clear();
         }
@@ -68,7 +68,7 @@ pub async fn run_patient(state: Arc<StorageState>, queue: Arc<Mutex<mpsc::Receiv
         // The guard goes before the work, so that the next reader can take the next read meanwhile.
         let read = queue.lock().await.recv().await;
         let Some(read) = read else { return };
-        let began = state.env.clock.now();
+        let began = state.env.clock.moment();
         env::pass(&failpoints::READER_PATIENT, &*state.env.clock).await;
         if let Some(read) = serve(&state, read, ReadTier::All, false) {
             unreachable!("a reader without restrictions gave up at step {}", read.next_step);
@@ -131,7 +131,7 @@ fn serve(state: &StorageState, mut read: Read, tier: ReadTier, short_only: bool)
         engine_error: None,
         replies,
         next_step,
-        finished_at: state.env.clock.now(),
+        finished_at: state.env.clock.moment(),
         parts,
     });
     drop(share);

@@ -147,7 +147,7 @@ impl StorageState {
 
     /// Adds the time since `began` to a counter of busy time.
     pub fn worked_since(&self, began: Duration, busy_ns: &Counter) {
-        busy_ns.add(nanos(self.env.clock.now().saturating_sub(began)));
+        busy_ns.add(nanos(self.env.clock.moment().saturating_sub(began)));
     }
 
     /// A group was committed: under `always` it is synced already, else the loss window opens.

@@ -186,6 +186,10 @@ fn memory(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("used_memory_startup", server.stats.runtime.startup_bytes.get());
     fields.put("used_memory_dataset", dataset);
     fields.put("used_memory_dataset_perc", format_args!("{:.2}%", ratio(dataset, used) * 100.0));
+    // As Redis has it with an allocator that keeps no accounts.
+    fields.put("allocator_allocated", used);
+    fields.put("allocator_active", resident);
+    fields.put("allocator_resident", resident);
     fields.put_bytes("total_system_memory", machine_memory_bytes());
     fields.put_bytes("used_memory_lua", 0);
     fields.put_zeros(&["used_memory_vm_eval", "used_memory_scripts_eval", "used_memory_vm_functions"]);
@@ -195,6 +199,12 @@ fn memory(server: &Arc<Server>, fields: &mut Fields) {
     fields.put_zeros(&["number_of_cached_scripts", "number_of_functions", "number_of_libraries"]);
     fields.put_bytes("maxmemory", 0);
     fields.put("maxmemory_policy", "noeviction");
+    fields.put("allocator_frag_ratio", format_args!("{:.2}", ratio(resident, used)));
+    fields.put("allocator_frag_bytes", resident.saturating_sub(used));
+    fields.put("allocator_rss_ratio", "1.00");
+    fields.put("allocator_rss_bytes", 0);
+    fields.put("rss_overhead_ratio", "1.00");
+    fields.put("rss_overhead_bytes", 0);
     fields.put("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
     fields.put("mem_fragmentation_bytes", resident.saturating_sub(used));
     fields.put_zeros(&[

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Server;
-use crate::observe::{Second, Status, Totals, log_fields};
+use crate::observe::{Condition, Second, Status, Totals, log_fields};
 use figures::Figures;
 
 /// How often [`every_second`] is to be called.
@@ -46,7 +46,9 @@ fn end_second(server: &Server, unix_ms: u64, health: Status) {
     let storage = server.storage_state.load();
     let engine = storage.as_ref().map(|storage| storage.engine_statistics.load_full()).unwrap_or_default();
     let (queued_writes, queued_reads) = server.storage.depth();
-    let stall = match (engine.writes_stopped, engine.delayed_write_rate > 0) {
+    // The engine's figures are some seconds old at times; the writer knows at once.
+    let is_stopped = stats.health.condition(Condition::WriteStall).status != Status::Ok;
+    let stall = match (engine.writes_stopped || is_stopped, engine.delayed_write_rate > 0) {
         (true, _) => 2,
         (false, true) => 1,
         (false, false) => 0,
