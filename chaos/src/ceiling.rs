@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bulkhead::env::Random;
+use bulkhead::limits;
 use bulkhead::resp::{Value, encode_command};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,7 +35,7 @@ pub struct Plan {
     pub overload: u32,
     pub calibration: Duration,
     pub duration: Duration,
-    /// Resident memory must stay below this.
+    /// Resident memory must stay below this: [`bound_bytes`], or a bound of one's own.
     pub bound_bytes: u64,
 }
 
@@ -49,6 +50,16 @@ const FLAGS: &[&str] = &[
     "--channel-max-bytes",
     "64mb",
 ];
+
+/// What the server may hold at most with these flags, in bytes: 512 MiB for the block cache (64), the record cache (16), the
+/// channel (64), two column families' memtables (six of 16 MiB each), the program, the allocator's slack; and for every
+/// client what it has sent and is not decoded, a pipeline that waits to be sent to storage, replies on their way to the
+/// socket, and a chunk of replies behind them.
+pub fn bound_bytes(clients: usize) -> u64 {
+    let per_client =
+        limits::INPUT_PAUSE_BYTES + limits::REQUEST_BYTES_MAX + limits::OUTPUT_PAUSE_BYTES + limits::REPLY_CHUNK_BYTES;
+    (512 << 20) + (clients * per_client) as u64
+}
 
 const KEYS: u64 = 10_000;
 const VALUE_BYTES: usize = 1024;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bulkhead_chaos::ceiling::{Plan, run};
+use bulkhead_chaos::ceiling::{Plan, bound_bytes, run};
 use bulkhead_chaos::process::server_binary;
 
 #[test]
@@ -15,7 +15,7 @@ fn an_overload_with_clients_that_never_read_keeps_memory_below_the_bound_and_ser
         overload: 3,
         calibration: Duration::from_secs(1),
         duration: Duration::from_secs(5),
-        bound_bytes: 512 << 20,
+        bound_bytes: bound_bytes(150),
     };
     match run(&plan, home.path()) {
         Ok(outcome) => println!("{outcome}"),
