@@ -24,7 +24,7 @@ bulkhead-chaos stall [--kind hang|stop] [--subject dual|single|redis-everysec|re
   Writes, and asks on other connections at a fixed rate, while the disk hangs or RocksDB stops writes: a table of
   latencies before, during and after, and with --out the table and the plots as files.
 
-bulkhead-chaos ceiling [--readers 800] [--silent 200] [--overload 3] [--duration-s 60] [--bound-mib 1024]
+bulkhead-chaos ceiling [--readers 800] [--silent 200] [--overload 3] [--duration-s 60] [--bound-mib N]
 
   Offers more load than the server can serve, with clients that never read: its memory must stay below the bound, and
   everybody who reads must be served.
@@ -174,7 +174,7 @@ fn ceiling_plan(options: &[String]) -> Result<ceiling::Plan, String> {
         overload: 3,
         calibration: Duration::from_secs(5),
         duration: Duration::from_secs(60),
-        bound_bytes: 1 << 30,
+        bound_bytes: 0,
     };
     for pair in options.chunks(2) {
         let [word, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
@@ -189,6 +189,9 @@ fn ceiling_plan(options: &[String]) -> Result<ceiling::Plan, String> {
     }
     if plan.readers == 0 {
         return Err("without anybody who reads there is nothing to be served".into());
+    }
+    if plan.bound_bytes == 0 {
+        plan.bound_bytes = ceiling::bound_bytes(plan.readers + plan.silent);
     }
     Ok(plan)
 }
