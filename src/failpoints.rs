@@ -1,12 +1,14 @@
 //! Failpoints: named places where tests, the simulation and an engineer (`DEBUG FAILPOINT`) can make the server fail.
 //!
-//! The crate `fail` keeps the table of what is armed; what a fault then does is up to the place. Without the feature
-//! `failpoints` every place costs nothing: [`fault`] is a constant. It must never be in a release build, and a place must
-//! never do anything besides what [`CATALOGUE`] says of it.
+//! The crate `fail` keeps the table of what is armed; what a fault then does is up to the place. Without the features
+//! `failpoints` and `simulated-failpoints` every place costs nothing: [`fault`] is a constant. Neither must ever be in a
+//! release build, and a place must never do anything besides what [`CATALOGUE`] says of it.
 //!
 //! Armed by the environment (`FAILPOINTS=name=action;…`), by [`arm`], or by `DEBUG FAILPOINT name action`, where an action
 //! is `fail`'s: `off`, `return(fault)`, `3*return(fault)` (three times), `1*off->return(fault)` (from the second time on).
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// One place.
@@ -18,7 +20,7 @@ pub struct Failpoint {
 }
 
 /// What an armed place does. Words are those of `return(…)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// `drop`: what passes is lost.
     Drop,
@@ -38,25 +40,35 @@ pub enum Fault {
     WriteStall,
 }
 
-impl Fault {
-    /// Reads the word of an action; anything else is a panic, so that a typing error does not go unnoticed.
-    #[cfg(any(feature = "failpoints", test))]
-    fn parse(word: &str) -> Fault {
-        match word.split_once(':') {
-            Some(("stall", ms)) => match ms.parse() {
-                Ok(ms) => Fault::Stall(Duration::from_millis(ms)),
-                Err(_) => panic!("failpoint: not a number of milliseconds: {ms}"),
-            },
-            _ => match word {
-                "drop" => Fault::Drop,
-                "panic" => Fault::Panic,
-                "io" => Fault::Io,
-                "no-space" => Fault::NoSpace,
-                "corrupt" => Fault::Corrupt,
-                "sync" => Fault::Sync,
-                "write-stall" => Fault::WriteStall,
-                _ => panic!("failpoint: unknown fault: {word}"),
-            },
+/// Those that are one word.
+const WORDS: &[(&str, Fault)] = &[
+    ("drop", Fault::Drop),
+    ("panic", Fault::Panic),
+    ("io", Fault::Io),
+    ("no-space", Fault::NoSpace),
+    ("corrupt", Fault::Corrupt),
+    ("sync", Fault::Sync),
+    ("write-stall", Fault::WriteStall),
+];
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Fault, String> {
+        if let Some(ms) = word.strip_prefix("stall:") {
+            let ms = ms.parse().map_err(|_| format!("not a number of milliseconds: {ms}"))?;
+            return Ok(Fault::Stall(Duration::from_millis(ms)));
+        }
+        let known = WORDS.iter().find(|(known, _)| *known == word);
+        known.map(|(_, fault)| *fault).ok_or_else(|| format!("unknown fault: {word}"))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Stall(duration) => write!(f, "stall:{}", duration.as_millis()),
+            other => f.write_str(WORDS.iter().find(|(_, fault)| fault == other).map_or("", |(word, _)| word)),
         }
     }
 }
@@ -111,16 +123,47 @@ catalogue! {
 }
 
 /// What is armed at `point`, if anything. Each call counts as one pass.
-#[cfg(feature = "failpoints")]
+#[inline(always)]
 pub fn fault(point: &'static Failpoint) -> Option<Fault> {
-    fail::eval(point.name, |word| Fault::parse(word.as_deref().unwrap_or_default()))
+    #[cfg(feature = "simulated-failpoints")]
+    if let Some(fault) = simulated::fault(point) {
+        return Some(fault);
+    }
+    #[cfg(feature = "failpoints")]
+    return fail::eval(point.name, |word| match word.as_deref().unwrap_or_default().parse() {
+        Ok(fault) => fault,
+        // So that a typing error does not go unnoticed.
+        Err(error) => panic!("failpoint: {error}"),
+    });
+    #[cfg(not(feature = "failpoints"))]
+    {
+        let _ = point;
+        None
+    }
 }
 
-/// Nothing is ever armed in this build.
-#[cfg(not(feature = "failpoints"))]
-#[inline(always)]
-pub fn fault(_: &'static Failpoint) -> Option<Fault> {
-    None
+/// The table of a simulated world. All of a world runs on one thread, and so each thread has a table of its own.
+#[cfg(feature = "simulated-failpoints")]
+pub mod simulated {
+    use std::cell::RefCell;
+
+    use super::{Failpoint, Fault};
+
+    /// Says what is armed at a place that is passed.
+    pub type Table = Box<dyn FnMut(&'static Failpoint) -> Option<Fault>>;
+
+    thread_local! {
+        static TABLE: RefCell<Option<Table>> = const { RefCell::new(None) };
+    }
+
+    /// From now on `table` decides on this thread; `None`: nothing is armed.
+    pub fn decide_by(table: Option<Table>) {
+        TABLE.set(table);
+    }
+
+    pub(super) fn fault(point: &'static Failpoint) -> Option<Fault> {
+        TABLE.with_borrow_mut(|table| table.as_mut().and_then(|table| table(point)))
+    }
 }
 
 /// Arms the place called `name`, or says what is wrong.
@@ -131,7 +174,7 @@ pub fn arm(name: &str, action: &str) -> Result<(), String> {
     }
     if let Some((_, rest)) = action.split_once("return(")
         && let Some((word, _)) = rest.split_once(')')
-        && std::panic::catch_unwind(|| Fault::parse(word)).is_err()
+        && word.parse::<Fault>().is_err()
     {
         return Err(format!("there is no fault '{word}'"));
     }
@@ -168,8 +211,10 @@ mod tests {
 
     #[test]
     fn faults_are_read_from_their_words() {
-        assert_eq!(Fault::parse("stall:250"), Fault::Stall(Duration::from_millis(250)));
-        assert_eq!(Fault::parse("no-space"), Fault::NoSpace);
-        assert!(std::panic::catch_unwind(|| Fault::parse("nospace")).is_err());
+        assert_eq!("stall:250".parse(), Ok(Fault::Stall(Duration::from_millis(250))));
+        assert!("nospace".parse::<Fault>().is_err() && "stall:long".parse::<Fault>().is_err());
+        for (word, fault) in WORDS {
+            assert_eq!((word.parse(), fault.to_string().as_str()), (Ok(*fault), *word));
+        }
     }
 }

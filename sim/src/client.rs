@@ -98,6 +98,23 @@ impl Client {
         }
     }
 
+    /// Waits for whatever the server sends next.
+    pub async fn next(&mut self) -> Result<Value, Lost> {
+        loop {
+            match Value::decode(&mut self.input) {
+                Ok(Some(value)) => {
+                    self.world.trace.event(&self.name, format_args!("is told {value}"));
+                    return Ok(value);
+                }
+                Ok(None) if self.stream.read_buf(&mut self.input).await? == 0 => {
+                    return Err(Lost("closed by the server".into()));
+                }
+                Ok(None) => {}
+                Err(error) => return Err(Lost(format!("a malformed message: {error}"))),
+            }
+        }
+    }
+
     async fn talk(
         &mut self,
         commands: &[Vec<Vec<u8>>],

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead::engine::memory::DiskFault;
+use bulkhead::failpoints;
 use bulkhead::resp::{CommandArgs, Value};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::client::{Client, Manners};
 use crate::dice::Dice;
-use crate::history::{Connecting, Ended, History, Inventory, Loss, Operation, Outcome, Spell};
+use crate::history::{Connecting, Ended, History, Inventory, Listening, Loss, Message, Operation, Outcome, Spell};
 use crate::model::{self, Touches};
 use crate::plan::{Action, ClientPlan, Fault, Plan};
 use crate::simulation::{Ending, Simulation, failure, now};
@@ -31,6 +32,11 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 const CONNECT_MAX: Duration = Duration::from_secs(60);
 /// Further than any plan lets the wall clock jump, and longer than any time to live.
 const PAST_ALL_EXPIRY_MS: i64 = 60_000;
+/// How long a listener waits for what was published before it stopped.
+const LISTENING_ON: Duration = Duration::from_millis(300);
+/// Writes and reads that must succeed one after the other until a server counts as well again: one may be a probe that the
+/// circuit breaker let through.
+const WELL_AFTER: u64 = 4;
 /// How soon an expired key must be gone from the disk: some rounds of housekeeping.
 const REMOVAL_MAX: Duration = Duration::from_millis(500);
 
@@ -159,7 +165,8 @@ impl<'p> Run<'p> {
     fn start(&mut self) {
         self.simulation.start();
         let fault = self.simulation.machine.disk.memory.fault();
-        self.damaged = matches!(fault, Some(DiskFault::SyncFails | DiskFault::IoError));
+        self.damaged = matches!(fault, Some(DiskFault::SyncFails | DiskFault::IoError))
+            || self.world.failpoints.is_armed(|what| what == failpoints::Fault::Sync);
         let now = self.simulation.now();
         if let Some(ended) = self.history.borrow_mut().ended.last_mut() {
             ended.started = Some(now);
@@ -184,12 +191,13 @@ impl<'p> Run<'p> {
             }
             Fault::Partition { machine, .. } => self.simulation.partition(machine as usize),
             Fault::Hold { .. } => self.simulation.hold(),
+            Fault::Failpoint { place, what, times, .. } => self.world.failpoints.arm(place, what, times),
             _ => {
-                self.damaged |= matches!(fault, Fault::SyncFails { .. } | Fault::IoError { .. });
                 self.simulation.machine.disk.begin(&fault);
             }
         }
-        self.history.borrow_mut().spells.push(Spell { fault, from: now, to: now + lasts });
+        self.damaged |= fault.fails_sync();
+        self.history.borrow_mut().spells.push(Spell { fault, from: now, to: now + lasts + fault.lingers() });
         if !lasts.is_zero() {
             self.later(fault.duration_ms(), Deed::End(fault));
         }
@@ -200,6 +208,7 @@ impl<'p> Run<'p> {
         match *fault {
             Fault::Partition { machine, .. } => self.simulation.repair(machine as usize),
             Fault::Hold { .. } => self.simulation.release(),
+            Fault::Failpoint { place, what, .. } => self.world.failpoints.disarm(place, what),
             _ => self.simulation.machine.disk.end(fault),
         }
     }
@@ -276,7 +285,7 @@ impl<'p> Run<'p> {
         for spell in &mut self.history.borrow_mut().spells {
             let lasts = !matches!(spell.fault, Fault::RestartStorage | Fault::ClockJump { .. });
             if lasts && spell.fault.duration_ms() == 0 && !is_ending(&spell.fault) {
-                spell.to = now;
+                spell.to = now + spell.fault.lingers();
             }
         }
         if self.damaged && self.simulation.is_running() {
@@ -347,6 +356,7 @@ impl User {
                 }
                 Action::Abandon(lines) => self.abandon(&lines).await?,
                 Action::Storm(count) => self.storm(count).await,
+                Action::Listen { topics, for_ms } => self.listen(topics, Duration::from_millis(for_ms)).await?,
             }
         }
         Ok(())
@@ -425,6 +435,44 @@ impl User {
         }
     }
 
+    /// Listens for a while, and a moment longer, for what is on its way.
+    async fn listen(&mut self, topics: Vec<String>, patience: Duration) -> Verdict {
+        self.connection = None;
+        self.connect().await?;
+        let Some((mut client, _, _)) = self.connection.take() else { return Err(failure("a connection was made")) };
+        let (patterns, channels): (Vec<&String>, Vec<&String>) = topics.iter().partition(|topic| topic.ends_with('*'));
+        let subscribe = |verb: &str, names: &[&String]| -> Option<Vec<Vec<u8>>> {
+            let words = [verb].into_iter().chain(names.iter().map(|name| name.as_str()));
+            (!names.is_empty()).then(|| words.map(|word| word.as_bytes().to_vec()).collect())
+        };
+        let commands = [subscribe("SUBSCRIBE", &channels), subscribe("PSUBSCRIBE", &patterns)];
+        let until = now() + patience;
+        let (mut since, mut confirmed, mut messages, mut lost) = (None, 0, Vec::new(), None);
+        if client.send(&commands.into_iter().flatten().collect::<Vec<_>>()).await.is_err() {
+            lost = Some(now());
+        }
+        while lost.is_none() {
+            let left = (until + LISTENING_ON).saturating_sub(now());
+            match timeout(left, client.next()).await {
+                Err(_) => break,
+                Ok(Err(_)) => lost = Some(now()),
+                Ok(Ok(value)) => match heard(&value) {
+                    Some(message) => messages.push(message),
+                    None => {
+                        confirmed += 1;
+                        since = since.or((confirmed == topics.len()).then(now));
+                    }
+                },
+            }
+        }
+        let is_lost = lost.is_some();
+        let until = lost.map_or(until, |lost| lost.min(until));
+        let client = self.name.clone();
+        let listening = Listening { client, topics, since, until, is_lost, messages };
+        self.history.borrow_mut().listenings.push(listening);
+        Ok(())
+    }
+
     /// Writes a pipeline down that is about to be sent. Returns the place of its first command.
     fn note(&mut self, lines: &[String], commands: &[Vec<Vec<u8>>], manners: Manners) -> usize {
         let Some((_, connection, db)) = &mut self.connection else { return 0 };
@@ -466,11 +514,13 @@ impl User {
 
     /// Writes and reads until both succeed.
     async fn probe(mut self) -> Verdict {
+        let mut in_a_row = 0;
         for attempt in 0.. {
             let wrote = self.call(format!("SET probe {attempt}")).await?;
             let read = self.call("GET probe").await?;
             let is_well = |reply: &Option<Value>| reply.as_ref().is_some_and(|reply| !matches!(reply, Value::Error(_)));
-            if is_well(&wrote) && is_well(&read) {
+            in_a_row = if is_well(&wrote) && is_well(&read) { in_a_row + 1 } else { 0 };
+            if in_a_row == WELL_AFTER {
                 break;
             }
             sleep(Duration::from_millis(20)).await;
@@ -553,6 +603,21 @@ impl User {
         }
         keys
     }
+}
+
+/// The message that a subscriber was sent; `None`: it is something else.
+fn heard(value: &Value) -> Option<Message> {
+    let Value::Array(parts) = value else { return None };
+    let texts: Option<Vec<Vec<u8>>> =
+        parts.iter().map(|part| if let Value::Bulk(text) = part { Some(text.to_vec()) } else { None }).collect();
+    let texts = texts?;
+    let (topic, channel, payload) = match &texts[..] {
+        [kind, channel, payload] if kind == b"message" => (channel, channel, payload),
+        [kind, pattern, channel, payload] if kind == b"pmessage" => (pattern, channel, payload),
+        _ => return None,
+    };
+    let topic = String::from_utf8_lossy(topic).into_owned();
+    Some(Message { at: now(), topic, channel: channel.clone(), payload: payload.clone() })
 }
 
 fn parsed(lines: &[String]) -> Verdict<Vec<Vec<Vec<u8>>>> {

@@ -81,6 +81,30 @@ impl Operation {
     }
 }
 
+/// A published message, as somebody heard it.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub at: Duration,
+    /// The channel or pattern that it came by.
+    pub topic: String,
+    pub channel: Vec<u8>,
+    pub payload: Vec<u8>,
+}
+
+/// A time in which a client listened to channels and patterns.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    pub client: String,
+    pub topics: Vec<String>,
+    /// When all subscriptions were confirmed.
+    pub since: Option<Duration>,
+    /// What was published up to then it waited for.
+    pub until: Duration,
+    /// Its connection broke at that time.
+    pub is_lost: bool,
+    pub messages: Vec<Message>,
+}
+
 /// An attempt to connect.
 #[derive(Clone, Debug)]
 pub struct Connecting {
@@ -129,6 +153,7 @@ pub struct Inventory {
 pub struct History {
     pub operations: Vec<Operation>,
     pub connecting: Vec<Connecting>,
+    pub listenings: Vec<Listening>,
     pub ended: Vec<Ended>,
     pub spells: Vec<Spell>,
     /// Jumps of the wall clock, in milliseconds.

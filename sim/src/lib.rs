@@ -11,7 +11,7 @@
 //! | [`simulation`], [`client`] | one server, its clients, the network between them |
 //! | [`world`] | the doors: clock, network, runtimes, randomness, disk |
 //! | [`dice`], [`trace`] | where choices come from, and the record that proves a run repeatable |
-//! | [`campaign`], [`shrink`], [`explain`], `strength` | what the command line does with runs |
+//! | [`campaign`], [`shrink`], [`explain`], `strength`, `rocks` | what the command line does with runs |
 //!
 //! Determinism rests on three things. Every choice is drawn from the seed; everything runs on one thread, whose order of
 //! tasks and virtual time tokio and turmoil decide alike each time; and nothing reads a real clock, socket, file or random
@@ -26,6 +26,8 @@ pub mod history;
 pub mod model;
 pub mod oracle;
 pub mod plan;
+#[cfg(feature = "rocks")]
+pub mod rocks;
 pub mod run;
 pub mod scenario;
 pub mod seeds;

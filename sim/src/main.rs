@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bulkhead_sim::campaign::{Campaign, plan};
-use bulkhead_sim::plan::Plan;
+use bulkhead_sim::plan::{Plan, armed};
 use bulkhead_sim::run::{record, run};
 use bulkhead_sim::scenario::{self, Scenario};
 use bulkhead_sim::trace::Sink;
@@ -28,8 +28,8 @@ Usage:
   cargo sim strength [--seeds N] [--bug NAME] [--readme FILE]
       Plants every bug of src/planted.rs and tells how many seeds it takes to notice it (2000 at most). Needs
       `--features planted-bugs`. --readme writes the table into a file that has a place for it.
-  cargo sim plan WHAT
-      Prints the plan.
+  cargo sim plan WHAT [--as-failpoints]
+      Prints the plan; or what arms the real server (built with failpoints) with its faults.
   cargo sim list
       Lists the scenarios and the oracles.
 WHAT is --seed S [--scenario X] or --plan FILE.";
@@ -67,6 +67,7 @@ struct Flags {
     out: PathBuf,
     file: PathBuf,
     trace: bool,
+    as_failpoints: bool,
     coverage: bool,
 }
 
@@ -88,6 +89,7 @@ impl Flags {
             out: "shrunk.plan".into(),
             file: Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds.txt"),
             trace: false,
+            as_failpoints: false,
             coverage: false,
         };
         let number = |text: &String| text.parse::<u64>().map_err(|_| format!("not a number: {text}"));
@@ -95,6 +97,7 @@ impl Flags {
             rest = after;
             match flag.as_str() {
                 "--trace" => flags.trace = true,
+                "--as-failpoints" => flags.as_failpoints = true,
                 "--coverage" => flags.coverage = true,
                 _ => {
                     let [value, after @ ..] = rest else { return Err(format!("{flag} needs a value")) };
@@ -145,7 +148,8 @@ fn carry_out(verb: &str, flags: &Flags) -> Result<bool, String> {
         "strength" => strength(flags),
         "shrink" => shrink_plan(&flags.what()?, flags),
         "plan" => {
-            say(&flags.what()?.to_string());
+            let plan = flags.what()?;
+            say(&if flags.as_failpoints { armed::script(&plan) } else { plan.to_string() });
             Ok(true)
         }
         "list" => {

@@ -4,6 +4,7 @@
 //! must stay simple enough to be believed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bulkhead::resp::Value;
 
@@ -141,15 +142,25 @@ pub fn is_read(args: &[Vec<u8>]) -> bool {
     READS.contains(&name(args).as_str())
 }
 
+/// How long a command waits for its keys at most; `None`: it does not wait.
+pub fn patience(args: &[Vec<u8>]) -> Option<Duration> {
+    if !matches!(name(args).as_str(), "BLPOP" | "BRPOP" | "BLMOVE" | "BZPOPMIN") {
+        return None;
+    }
+    let seconds: f64 = args.last().and_then(|last| std::str::from_utf8(last).ok()?.parse().ok())?;
+    Some(if seconds == 0.0 { Duration::MAX } else { Duration::from_secs_f64(seconds) })
+}
+
 pub fn touches(db: usize, args: &[Vec<u8>]) -> Touches {
     let keys = |keys: &[Vec<u8>]| Touches::Keys(keys.iter().map(|key| (db, key.clone())).collect());
     match name(args).as_str() {
         "PING" | "ECHO" | "INFO" | "SELECT" | "CLIENT" | "CONFIG" | "COMMAND" | "DEBUG" | "HELLO" | "TIME"
-        | "MULTI" | "EXEC" | "DISCARD" | "" => Touches::Nothing,
+        | "MULTI" | "EXEC" | "DISCARD" | "PUBLISH" | "" => Touches::Nothing,
         "DBSIZE" | "KEYS" | "FLUSHDB" | "FLUSHALL" | "SWAPDB" => Touches::Everything,
         "MGET" | "DEL" | "UNLINK" | "EXISTS" | "TOUCH" => keys(&args[1..]),
         "MSET" | "MSETNX" => keys(&args[1..].iter().step_by(2).cloned().collect::<Vec<_>>()),
-        "RENAME" | "RENAMENX" | "COPY" | "LMOVE" => keys(&args[1..3]),
+        "RENAME" | "RENAMENX" | "COPY" | "LMOVE" | "BLMOVE" => keys(&args[1..3]),
+        "BLPOP" | "BRPOP" | "BZPOPMIN" => keys(&args[1..args.len() - 1]),
         _ if args.len() > 1 => keys(&args[1..2]),
         _ => Touches::Nothing,
     }
@@ -186,6 +197,7 @@ pub fn apply(state: &mut State, db: usize, args: &[Vec<u8>]) -> Option<Expected>
         "DEL" | "UNLINK" | "EXISTS" | "TOUCH" | "TYPE" | "RENAME" | "RENAMENX" | "COPY" | "DBSIZE" | "KEYS"
         | "FLUSHDB" | "FLUSHALL" | "SWAPDB" => Ok(keyspace(state, db, &name, args)),
         "LPUSH" | "RPUSH" | "LPOP" | "RPOP" | "LLEN" | "LRANGE" | "LMOVE" => list(state, db, &name, args),
+        "BLPOP" | "BRPOP" | "BLMOVE" | "BZPOPMIN" => waiting(state, db, &name, args),
         "HSET" | "HGET" | "HDEL" | "HLEN" | "HGETALL" | "HINCRBY" | "HEXISTS" => hash(state, db, &name, args),
         "SADD" | "SREM" | "SCARD" | "SMEMBERS" | "SISMEMBER" => set(state, db, &name, args),
         "ZADD" | "ZREM" | "ZCARD" | "ZSCORE" | "ZINCRBY" | "ZRANGE" => sorted(state, db, &name, args),
@@ -422,6 +434,39 @@ fn list(state: &mut State, db: usize, name: &str, args: &[Vec<u8>]) -> Result<Ex
     })
 }
 
+/// A command that waits, at the moment when it is served, or gives up.
+fn waiting(state: &mut State, db: usize, name: &str, args: &[Vec<u8>]) -> Result<Expected, Stopped> {
+    let nothing = Ok(Expected::Exactly(Value::NullArray));
+    if name == "BLMOVE" {
+        return match list(state, db, "LMOVE", &args[..5])? {
+            Expected::Exactly(Value::Null) => nothing,
+            moved => Ok(moved),
+        };
+    }
+    for key in &args[1..args.len() - 1] {
+        let place = (db, key.clone());
+        let taken = match (state.get_mut(&place), name) {
+            (None, _) => continue,
+            (Some(Datum::List(list)), "BLPOP") => list.pop_front().map(|taken| vec![taken]),
+            (Some(Datum::List(list)), "BRPOP") => list.pop_back().map(|taken| vec![taken]),
+            (Some(Datum::Sorted(sorted)), "BZPOPMIN") => {
+                let first = sorted.iter().map(|(member, score)| (*score, member.clone())).min();
+                first.map(|(score, member)| {
+                    sorted.remove(&member);
+                    vec![member, score.to_string().into_bytes()]
+                })
+            }
+            _ => return Err(WRONG_TYPE),
+        };
+        if state.get(&place).is_some_and(Datum::is_empty) {
+            state.remove(&place);
+        }
+        let reply = [key.clone()].into_iter().chain(taken.unwrap_or_default());
+        return Ok(Expected::Exactly(Value::Array(reply.map(|part| bulk(&part)).collect())));
+    }
+    nothing
+}
+
 fn hash(state: &mut State, db: usize, name: &str, args: &[Vec<u8>]) -> Result<Expected, Stopped> {
     collection!(state, (db, args[1].clone()), Hash, |hash: &mut BTreeMap<Vec<u8>, Vec<u8>>| match name {
         "HSET" => {
@@ -536,6 +581,17 @@ mod tests {
             ("TYPE l", "none"),
             ("LPOP l", "(nil)"),
             ("EXISTS l m", "(integer) 1"),
+            ("RPUSH q x y", "(integer) 2"),
+            ("BLMOVE q p LEFT RIGHT 1", "\"x\""),
+            ("BLMOVE none p LEFT RIGHT 1", "(nil)"),
+            ("BRPOP none q p 0.5", "1) \"q\"\n2) \"y\""),
+            ("BLPOP none q p 0.5", "1) \"p\"\n2) \"x\""),
+            ("BLPOP q p 0.5", "(nil)"),
+            ("EXISTS q p", "(integer) 0"),
+            ("ZADD zq 3 a 2 c 2 b", "(integer) 3"),
+            ("BZPOPMIN zq 0", "1) \"zq\"\n2) \"b\"\n3) \"2\""),
+            ("BLPOP zq 1", "(error) WRONGTYPE"),
+            ("DEL zq", "(integer) 1"),
             ("HSET h f 1 g x", "(integer) 2"),
             ("HINCRBY h f 4", "(integer) 5"),
             ("HINCRBY h g 4", "(error) ERR hash value is not an integer"),

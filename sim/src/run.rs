@@ -63,9 +63,21 @@ pub fn run(plan: &Plan) -> Report {
 
 /// Runs a plan and keeps what is known of it.
 pub fn record(plan: &Plan, sink: Sink) -> Record {
+    record_in(plan, World::new(plan.seed, Arc::new(Trace::new(sink))))
+}
+
+/// Runs a plan on RocksDB, which begins with an empty directory.
+#[cfg(feature = "rocks")]
+pub fn record_on_rocks(plan: &Plan, directory: &std::path::Path) -> Record {
+    let mut world = World::new(plan.seed, Arc::new(Trace::new(Sink::Nothing)));
+    world.rocks = Some(directory.to_path_buf());
+    record_in(plan, world)
+}
+
+fn record_in(plan: &Plan, world: World) -> Record {
     record_panics();
-    let trace = Arc::new(Trace::new(sink));
-    let world = Arc::new(World { seed: plan.seed, trace: trace.clone() });
+    let (trace, world) = (world.trace.clone(), Arc::new(world));
+    let _armed = world.failpoints.in_force();
     if plan.faults.iter().any(|(_, fault)| fault.makes_errors()) {
         trace.expect_errors();
     }
@@ -100,7 +112,7 @@ pub fn record(plan: &Plan, sink: Sink) -> Record {
         simulated: trace.now(),
         failure,
         findings,
-        counts: counts(&history),
+        counts: counts(&history, &world),
     };
     Record { report, history, lines: trace.take_lines() }
 }
@@ -123,8 +135,9 @@ fn judge(plan: &Plan, history: &History, findings: &mut BTreeMap<&'static str, F
 }
 
 /// How often each fault occurred, and what commands came to, in all and under each fault.
-fn counts(history: &History) -> BTreeMap<String, u64> {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+fn counts(history: &History, world: &World) -> BTreeMap<String, u64> {
+    let fired = world.failpoints.fired().into_iter().map(|(what, count)| (format!("failpoint {what}"), count));
+    let mut counts: BTreeMap<String, u64> = fired.collect();
     let mut add = |what: String| *counts.entry(what).or_default() += 1;
     for spell in &history.spells {
         add(format!("fault {}", spell.fault.word()));
@@ -171,7 +184,7 @@ fn record_panics() {
             let text = panic.to_string();
             let running = PANICS.with_borrow_mut(|panics| match panics {
                 Some(panics) => {
-                    if !text.contains(INJECTED) {
+                    if !text.contains(INJECTED) && !text.contains("failpoint ") {
                         panics.push(text);
                     }
                     true

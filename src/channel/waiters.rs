@@ -15,6 +15,7 @@ use super::slot::{Responder, Started};
 use super::{StorageCommand, StorageResponse};
 use crate::limits;
 use crate::observe::Client;
+use crate::planted;
 
 /// A key as clients name it: logical database and name.
 type WaitedKey = (usize, Bytes);
@@ -100,6 +101,11 @@ impl Waiters {
         }
     }
 
+    /// Whether the client is in line.
+    pub fn is_waiting(&self, client: u64) -> bool {
+        self.lines.lock().turns.contains_key(&client)
+    }
+
     /// The client waits no more: it has withdrawn its request.
     pub fn forget(&self, client: u64) {
         let mut lines = self.lines.lock();
@@ -115,7 +121,7 @@ impl Waiters {
     }
 
     pub fn take_overlooked(&self) -> bool {
-        self.overlooked.swap(false, Ordering::AcqRel)
+        self.overlooked.swap(false, Ordering::AcqRel) && !planted::is("overlooked-are-forgotten")
     }
 
     /// How many wait.

@@ -6,7 +6,7 @@
 //! What this room must never do: know what a key or a value means (that is `layout`), or be called from a network
 //! thread (R2.1: every call that can block asserts that it runs on an engine thread, see [`thread`]).
 
-#[cfg(feature = "failpoints")]
+#[cfg(any(feature = "failpoints", feature = "simulated-failpoints"))]
 pub mod faulty;
 pub mod memory;
 #[cfg(any(feature = "rocks", test))]

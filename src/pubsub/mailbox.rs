@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::observe::Client;
+use crate::planted;
 use crate::resp::ReplyBuffer;
 
 /// A message, shared by all who get it.
@@ -63,6 +64,9 @@ impl Mailbox {
             return;
         }
         let mut waiting = self.waiting.lock();
+        if planted::is("message-is-lost") && waiting.messages.len() >= 2 {
+            return;
+        }
         waiting.bytes += message.bytes();
         waiting.messages.push_back(message);
         let (is_first, bytes) = (waiting.messages.len() == 1, waiting.bytes as u64);
@@ -88,7 +92,10 @@ impl Mailbox {
     pub fn take(&self, reply: &mut ReplyBuffer, bytes_max: usize) {
         let mut waiting = self.waiting.lock();
         while reply.len() < bytes_max
-            && let Some(message) = waiting.messages.pop_front()
+            && let Some(message) = match planted::is("message-overtakes") {
+                true => waiting.messages.pop_back(),
+                false => waiting.messages.pop_front(),
+            }
         {
             waiting.bytes -= message.bytes();
             message.write(reply);

@@ -131,7 +131,9 @@ impl<'e> BatchProcessor<'e> {
                 Step::Exec(transaction) => parts = self.transaction(transaction, &client, &mut replies),
                 Step::Wait(_) => unreachable!("invariant: what waits comes alone"),
             }
-            self.serve_ready();
+            if !(planted::is("transaction-wakes-nobody") && matches!(steps[next_step], Step::Exec(_))) {
+                self.serve_ready();
+            }
             next_step += 1;
         }
         let response = StorageResponse { engine_error: None, replies, next_step, finished_at: now, parts };
@@ -221,6 +223,7 @@ impl<'e> BatchProcessor<'e> {
             first.mutations = batch.mutations[..batch.mutations.len() / 2].to_vec();
             let _ = state.engine.write(&first, WriteOptions { durability: state.durability(), no_slowdown: true });
         }
+        let ran = if planted::is("exec-answered-before-commit") { answer_transactions(ran) } else { ran };
         env::pass(&failpoints::WRITER_BEFORE_COMMIT, &*state.env.clock).await;
         let committed = if batch.is_empty() {
             record.commit_nothing();
@@ -232,9 +235,6 @@ impl<'e> BatchProcessor<'e> {
             let records = state.latest.cache.begin_commit(keys);
             // Only after a failed sync is it not known what is on disk.
             let is_known = |error: &EngineError| !matches!(error, EngineError::SyncFailed(_));
-            if planted::is("commit-record-before-commit") {
-                let _ = record.commit(|| Ok(()), is_known);
-            }
             // What the group changed beside its keys is published in the same step: whoever looks at the record of a commit
             // that succeeded must find everything else as the commit left it.
             let commit = || {
@@ -242,7 +242,12 @@ impl<'e> BatchProcessor<'e> {
                 publish(state, &keyspace);
                 Ok(())
             };
-            let written = record.commit(commit, is_known);
+            let written = if planted::is("commit-record-before-commit") {
+                record.commit_nothing();
+                commit()
+            } else {
+                record.commit(commit, is_known)
+            };
             if written == Err(EngineError::WriteStall) {
                 let requests = ran.into_iter().filter_map(|ran| ran.put_back(state)).collect();
                 // What some of them found wanting may be there after all.
@@ -324,6 +329,15 @@ impl<'e> BatchProcessor<'e> {
             }
         }
     }
+}
+
+/// A planted bug.
+fn answer_transactions(ran: Vec<Ran>) -> Vec<Ran> {
+    let has_exec = |steps: &[Step]| steps.iter().any(|step| matches!(step, Step::Exec(_)));
+    let is_transaction = |ran: &Ran| matches!(&ran.origin, Origin::Queue { steps, .. } if has_exec(steps));
+    let (early, ran): (Vec<Ran>, Vec<Ran>) = ran.into_iter().partition(is_transaction);
+    early.into_iter().for_each(|ran| ran.started.finish_prepared(|response| response));
+    ran
 }
 
 /// Makes what the group changed beside its keys visible: before the replies, so that no client sees less than it wrote.

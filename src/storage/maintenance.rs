@@ -16,7 +16,10 @@ use crate::planted;
 /// disk pleases.
 pub async fn sync_wal(state: Arc<StorageState>, mut stop: StopSignal) {
     let interval = Duration::from_secs(if planted::is("everysec-is-every-three") { 3 } else { 1 });
-    while !stop.requested_within(&state, interval).await {
+    // What threads before this one have left unsynced may be almost a second old.
+    let mut patience = if planted::is("restart-delays-sync") { interval } else { Duration::ZERO };
+    while !stop.requested_within(&state, patience).await {
+        patience = interval;
         let every_second = state.config.current().storage.fsync == Fsync::EverySecond;
         let is_due = every_second && state.unsynced_for().is_some() || state.engine.awaits_sync();
         if (is_due || state.background.is_waiting(BackgroundTask::Sync))

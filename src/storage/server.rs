@@ -322,6 +322,9 @@ impl StorageServer {
         // Nobody listening means that all loops ended already.
         let _ = self.stop.send(true);
         for supervisor in &mut self.supervisors {
+            if planted::is("old-writer-is-not-awaited") {
+                break;
+            }
             supervisor.exit().await;
         }
         self.state.engine.clone()
@@ -366,16 +369,16 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
     let (engine, synced) = match engine {
         Some(engine) => (engine, false),
         None => {
-            #[cfg(feature = "failpoints")]
+            #[cfg(any(feature = "failpoints", feature = "simulated-failpoints"))]
             let armed = crate::engine::faulty::pass_engine(&crate::failpoints::ENGINE_OPEN);
-            #[cfg(not(feature = "failpoints"))]
+            #[cfg(not(any(feature = "failpoints", feature = "simulated-failpoints")))]
             let armed = Ok(());
             let opened = armed.and_then(|()| env.storage.open(&config.current()));
             let engine = opened.map_err(|source| {
                 let directory = config.current().storage.dir.clone();
                 StorageError::Open { directory, source }
             })?;
-            #[cfg(feature = "failpoints")]
+            #[cfg(any(feature = "failpoints", feature = "simulated-failpoints"))]
             let engine: Arc<dyn Engine> = Arc::new(crate::engine::faulty::FaultyEngine::new(engine));
             let synced = if planted::is("no-sync-at-start") { Ok(()) } else { engine.sync_wal() };
             if let Err(error) = &synced {

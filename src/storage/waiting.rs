@@ -13,6 +13,7 @@ use crate::channel::slot::Started;
 use crate::channel::{Parked, StorageCommand, StorageRequest, StorageResponse, Turn};
 use crate::keyspace::{CommandError, Keyspace};
 use crate::observe::Client;
+use crate::planted;
 use crate::resp::ReplyBuffer;
 
 impl BatchProcessor<'_> {
@@ -90,7 +91,7 @@ impl BatchProcessor<'_> {
                 return;
             }
             for turn in self.state.waiters.line(db, &key) {
-                if !self.serve_one(turn, db, &key) {
+                if !self.serve_one(turn, db, &key) || planted::is("a-push-serves-one") {
                     break;
                 }
             }

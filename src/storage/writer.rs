@@ -58,7 +58,13 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         if env::pass(&failpoints::WRITER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
             received.clear();
         }
-        commit_all(&state, &mut received, &mut stall, &mut stop).await;
+        if planted::is("old-writer-is-not-awaited") {
+            drop(queue);
+            commit_all(&state, &mut received, &mut stall, &mut stop).await;
+            queue = channel.lock().await;
+        } else {
+            commit_all(&state, &mut received, &mut stall, &mut stop).await;
+        }
         state.stats.storage.writer_busy_since_us.set(0);
         state.worked_since(began, &state.stats.storage.writer_busy_ns);
     }

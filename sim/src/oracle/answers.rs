@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Case, Finding, Oracle};
 use crate::history::{Ended, Outcome, Spell};
-use crate::plan::Fault;
+use crate::model;
 
 pub const ORACLE: Oracle =
     Oracle { name: "answers", promise: "where nothing goes wrong every command is answered, and none refused", check };
@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(3);
 fn over(case: &Case<'_>, spell: &Spell) -> Duration {
     let to = match spell.fault {
         // Writes are refused until the server is started anew.
-        Fault::SyncFails { .. } | Fault::IoError { .. } => {
+        fault if fault.fails_sync() => {
             let ends = case.history.ended.iter().map(|ended| ended.at).find(|at| *at >= spell.to);
             ends.unwrap_or(Duration::MAX - GRACE)
         }
@@ -32,6 +32,10 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
         // Who does not wait learns nothing.
         let Some(until) = operation.returned.or(operation.given_up) else { continue };
         let is_trouble = |spell: &Spell| spell.from <= until && operation.invoked <= over(case, spell);
+        // It may wait for ever, but its client does not.
+        if model::patience(&operation.args) == Some(Duration::MAX) {
+            continue;
+        }
         // Not every end is in the plan: the last stop comes when everybody is done.
         let is_ended = |ended: &Ended| operation.invoked <= ended.at && ended.at <= until;
         if case.history.spells.iter().any(is_trouble) || case.history.ended.iter().any(is_ended) {

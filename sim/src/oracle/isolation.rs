@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use bulkhead::failpoints;
+
 use super::{Case, Finding, Oracle};
 use crate::history::{Operation, Spell};
 use crate::model::{self, Touches};
@@ -18,7 +20,7 @@ pub const ORACLE: Oracle = Oracle {
 /// Commands of a client that watches send one short command at a time: only those are measured.
 const LINE_MAX: usize = 40;
 /// How exact deadlines are.
-const SWEEP: Duration = Duration::from_millis(40);
+pub(super) const SWEEP: Duration = Duration::from_millis(40);
 
 fn check(case: &Case<'_>) -> Result<Finding, String> {
     // With one runtime for both halves nobody promises this.
@@ -28,6 +30,10 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
     let mut checked = 0;
     for operation in &case.history.operations {
         let Some(returned) = operation.returned.filter(|_| !operation.dawdled) else { continue };
+        // Who asks to wait is the business of another oracle.
+        if model::patience(&operation.args).is_some() {
+            continue;
+        }
         if operation.pipeline_len > 1 || operation.line.len() > LINE_MAX || is_excused(case, operation, returned) {
             continue;
         }
@@ -63,11 +69,11 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
     Finding::checked(checked)
 }
 
-fn is_network(fault: &Fault) -> bool {
-    matches!(fault, Fault::Hold { .. } | Fault::Partition { .. })
+pub(super) fn is_network(fault: &Fault) -> bool {
+    matches!(fault, Fault::Hold { .. } | Fault::Partition { .. }) || fault.place() == Some("network.accept")
 }
 
-fn is_excused(case: &Case<'_>, operation: &Operation, returned: Duration) -> bool {
+pub(super) fn is_excused(case: &Case<'_>, operation: &Operation, returned: Duration) -> bool {
     let of_process = |fault: &Fault| {
         is_network(fault)
             || matches!(
@@ -89,7 +95,7 @@ fn is_reader_troubled(case: &Case<'_>, from: Duration, to: Duration) -> bool {
                 | Fault::RestartStorage
                 | Fault::IoError { .. }
                 | Fault::Panic { call: Call::Read | Call::Snapshot, .. }
-        )
+        ) || is_reader_armed(fault)
     };
     if case.history.spells_during(earlier, to, troubles) {
         return true;
@@ -105,7 +111,17 @@ fn is_reader_troubled(case: &Case<'_>, from: Duration, to: Duration) -> bool {
     })
 }
 
-fn request_timeout(case: &Case<'_>) -> Duration {
+/// A failpoint that a read passes, or by which the engine has to be opened anew. What only stops writes is none.
+fn is_reader_armed(fault: &Fault) -> bool {
+    let Fault::Failpoint { place, what, .. } = fault else { return false };
+    match place.name() {
+        "engine.write" => !matches!(what, failpoints::Fault::WriteStall | failpoints::Fault::NoSpace),
+        "engine.sync" | "engine.written" => false,
+        name => ["reader.", "channel.", "engine."].iter().any(|room| name.starts_with(room)),
+    }
+}
+
+pub(super) fn request_timeout(case: &Case<'_>) -> Duration {
     let ms = case.plan.directive("request-timeout").and_then(|ms| ms.parse().ok());
     Duration::from_millis(ms.unwrap_or(2000))
 }
@@ -113,7 +129,7 @@ fn request_timeout(case: &Case<'_>) -> Duration {
 /// A message each way; a command and a reply may be cut into pieces, whose delays run side by side; and each of the tasks
 /// on the way (connection, first reader, second reader) may stand still a few times, and so often more as a reply takes
 /// pieces.
-fn round_trip(case: &Case<'_>, reply_len: usize) -> Duration {
+pub(super) fn round_trip(case: &Case<'_>, reply_len: usize) -> Duration {
     let surroundings = case.plan.surroundings;
     let steps = if surroundings.pauses > 0 { 10 + reply_len as u64 / 16 } else { 2 };
     let ms = 2 * surroundings.latency_ms + steps * PAUSE_MS_MAX + 8 * surroundings.tick_ms;

@@ -14,9 +14,10 @@ use std::time::Duration;
 use bulkhead::resp::Value;
 use foldhash::fast::FixedState;
 
-use super::{Case, Finding, Oracle, STARTING_MAX};
+use super::{Case, Finding, Oracle, STARTING_MAX, is_unblocked};
 use crate::history::{Ended, Loss, Operation, OperationId, Outcome};
 use crate::model::{self, Expected, Key, State, Touches};
+use crate::plan::Fault;
 
 pub const ORACLE: Oracle = Oracle {
     name: "linearizability",
@@ -157,7 +158,11 @@ fn calls(case: &Case<'_>) -> Vec<Call> {
                 Some((operation.returned.expect("a reply came at some time") + case.skew(), reply.clone()))
             }
         };
-        let over = over(case, operation);
+        let waits = model::patience(&operation.args).filter(|_| !is_transaction);
+        if waits.is_some() && is_unblocked(&operation.outcome) {
+            continue;
+        }
+        let over = if waits.is_some() { waiting_over(case, operation) } else { over(case, operation) };
         let before = last_of.get(&operation.connection);
         // In trouble the earlier part of a pipeline may be refused and the later one not, and nobody hears of it.
         let is_calm = over == operation.invoked + LINGERING_MAX;
@@ -176,7 +181,15 @@ fn calls(case: &Case<'_>) -> Vec<Call> {
             }
             false => format!("{client}: {line}"),
         };
-        let invoked = *invoked;
+        let mut invoked = *invoked;
+        // Whoever waits and gets nothing says that there was nothing to the end.
+        if let (Some(patience), Some((returned, Value::NullArray))) = (waits, &reply)
+            && case.is_calm(invoked, *returned)
+            && !case.is_unblocking(invoked, *returned)
+        {
+            let tick = Duration::from_millis(2 * case.plan.surroundings.tick_ms);
+            invoked = invoked.saturating_add(patience).saturating_sub(tick).clamp(invoked, *returned);
+        }
         calls.push(Call { label, commands, is_transaction, guards, keys, invoked, reply, after, over, id });
     }
     calls
@@ -261,6 +274,16 @@ fn over(case: &Case<'_>, operation: &Operation) -> Duration {
         }
     }
     over
+}
+
+/// As [`over`], of a command that waits: it may be served until the server has seen that its client is gone.
+fn waiting_over(case: &Case<'_>, operation: &Operation) -> Duration {
+    let is_unheard = |fault: &Fault| matches!(fault, Fault::Partition { .. } | Fault::Hold { .. });
+    if operation.returned.is_none() && case.plan.has_fault(is_unheard) {
+        return Duration::MAX;
+    }
+    let gone = operation.returned.or(operation.given_up).unwrap_or(operation.invoked);
+    over(case, operation).max(over(case, &Operation { invoked: gone, ..operation.clone() }))
 }
 
 /// Groups of calls that have nothing to do with each other.

@@ -12,11 +12,16 @@ mod leaks;
 pub mod linearizability;
 mod liveness;
 mod order;
+mod pubsub;
 mod refusal;
+mod waiting;
 
 use std::time::Duration;
 
-use crate::history::{History, Spell};
+use bulkhead::resp::Value;
+
+use crate::history::{History, Operation, Outcome, Spell};
+use crate::model;
 use crate::plan::{Call, Fault, Plan};
 
 /// One promise, and how to check that it was kept.
@@ -54,12 +59,16 @@ pub const ALL: &[Oracle] = &[
     exactly_once::ORACLE,
     durability::ORACLE,
     linearizability::ORACLE,
+    waiting::ORACLE,
+    pubsub::ORACLE,
     expiry::ORACLE,
     isolation::ORACLE,
     liveness::ORACLE,
     leaks::ORACLE,
 ];
 
+/// How long after a fault things may still be out of order.
+const AFTERMATH: Duration = Duration::from_secs(3);
 /// What `everysec` may lose: a second, and the time that a thread may take to get going.
 const LOSS_WINDOW: Duration = Duration::from_millis(1100);
 /// How long a server may take from its start to the first sync.
@@ -79,6 +88,24 @@ impl Case<'_> {
         hindered.unwrap_or(cut).saturating_sub(window)
     }
 
+    /// Whether nothing goes wrong between two moments, and nothing has lately.
+    fn is_calm(&self, from: Duration, to: Duration) -> bool {
+        let lately = from.saturating_sub(AFTERMATH);
+        let ends = self.history.ended.iter().map(|ended| (ended.at, ended.started.unwrap_or(ended.at)));
+        let spells = self.history.spells.iter().map(|spell| (spell.from, spell.to));
+        let fails_sync = self.plan.has_fault(Fault::fails_sync);
+        !fails_sync && !ends.chain(spells).any(|(began, ended)| began <= to && lately <= ended)
+    }
+
+    /// Whether somebody may have let others give up waiting between two moments.
+    fn is_unblocking(&self, from: Duration, to: Duration) -> bool {
+        let unblocks = |one: &&Operation| {
+            model::name(&one.args) == "CLIENT" && one.args.get(1).is_some_and(|word| word == b"UNBLOCK")
+        };
+        let mut all = self.history.operations.iter().filter(unblocks);
+        all.any(|one| one.invoked <= to && from <= one.returned.unwrap_or(Duration::MAX))
+    }
+
     /// How far the clocks of two machines may be apart.
     fn skew(&self) -> Duration {
         match self.plan.surroundings.machines {
@@ -88,14 +115,21 @@ impl Case<'_> {
     }
 }
 
+/// CLIENT UNBLOCK … ERROR has ended it, without effect.
+fn is_unblocked(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Reply(Value::Error(text)) if text.starts_with(b"UNBLOCKED"))
+}
+
 /// Until when nothing could be synced because of a fault; zero if it does not matter to syncing.
 fn hindered_until(spell: &Spell) -> Duration {
     match spell.fault {
         Fault::NoSpace { .. } | Fault::Slow { .. } | Fault::Hang { .. } => spell.to + LOSS_WINDOW,
         // Until the server is started anew.
-        Fault::IoError { .. } | Fault::SyncFails { .. } => Duration::from_secs(3600),
+        fault if fault.fails_sync() => Duration::from_secs(3600),
         Fault::Panic { call: Call::Sync, .. } => spell.to + Duration::from_secs(2),
         Fault::Stop { .. } | Fault::Kill { .. } => spell.to + STARTING_MAX,
+        // The engine is opened anew meanwhile, and again.
+        fault if fault.place().is_some_and(|place| place.starts_with("engine.")) => spell.to + 2 * LOSS_WINDOW,
         _ => Duration::ZERO,
     }
 }

@@ -29,6 +29,8 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
             ("INCR" | "INCRBY" | "DECR" | "DECRBY" | "APPEND" | "STRLEN" | "DEL" | "EXISTS", Value::Integer(_)) => true,
             ("INCR" | "INCRBY" | "DECR" | "DECRBY" | "APPEND" | "STRLEN" | "DEL" | "EXISTS", Value::Error(_)) => true,
             ("INCR" | "INCRBY" | "DECR" | "DECRBY" | "APPEND" | "STRLEN" | "DEL" | "EXISTS", _) => false,
+            ("PUBLISH", Value::Integer(_)) => true,
+            ("PUBLISH", _) => false,
             ("MGET", Value::Array(values)) => values.len() == operation.args.len() - 1,
             ("MGET", _) => false,
             _ => true,

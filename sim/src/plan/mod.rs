@@ -3,9 +3,13 @@
 //!
 //! A plan never says what must come of it: that is for the oracles.
 
+pub mod armed;
 mod text;
 
 use std::fmt;
+use std::time::Duration;
+
+use bulkhead::failpoints::{self, CATALOGUE, Failpoint};
 
 use crate::dice::Dice;
 
@@ -44,7 +48,7 @@ pub struct Surroundings {
 impl Surroundings {
     pub fn draw(dice: &mut Dice) -> Surroundings {
         Surroundings {
-            tick_ms: dice.pick(&[1, 2, 2, 4]),
+            tick_ms: dice.pick(&[1, 2, 4, 4]),
             latency_ms: dice.between(1..=20),
             yields: dice.pick(&[0, 2, 4]),
             pauses: dice.pick(&[0, 0, 16, 64]),
@@ -79,6 +83,8 @@ pub enum Action {
     Sip(Vec<String>),
     /// Opens so many connections at once, and drops them.
     Storm(u64),
+    /// Listens to channels and patterns, in a connection of its own.
+    Listen { topics: Vec<String>, for_ms: u64 },
 }
 
 impl Action {
@@ -86,14 +92,14 @@ impl Action {
     pub fn commands(&self) -> &[String] {
         match self {
             Action::Send(lines) | Action::Part(lines) | Action::Abandon(lines) | Action::Sip(lines) => lines,
-            Action::Storm(_) => &[],
+            Action::Storm(_) | Action::Listen { .. } => &[],
         }
     }
 
     pub fn commands_mut(&mut self) -> Option<&mut Vec<String>> {
         match self {
             Action::Send(lines) | Action::Part(lines) | Action::Abandon(lines) | Action::Sip(lines) => Some(lines),
-            Action::Storm(_) => None,
+            Action::Storm(_) | Action::Listen { .. } => None,
         }
     }
 }
@@ -135,6 +141,42 @@ pub enum Fault {
     Hold { for_ms: u64 },
     /// The wall clock jumps.
     ClockJump { by_ms: i64 },
+    /// A place in the server is armed with one of its faults, for so many passes; 0: for all.
+    Failpoint { place: Place, what: failpoints::Fault, times: u64, for_ms: u64 },
+}
+
+/// A place in the server that can be armed (`src/failpoints.rs`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(usize);
+
+impl Place {
+    pub fn all() -> impl Iterator<Item = Place> {
+        (0..CATALOGUE.len()).map(Place)
+    }
+
+    pub fn named(name: &str) -> Option<Place> {
+        Place::all().find(|place| place.name() == name)
+    }
+
+    pub fn failpoint(self) -> &'static Failpoint {
+        CATALOGUE[self.0]
+    }
+
+    pub fn name(self) -> &'static str {
+        self.failpoint().name
+    }
+
+    /// What it can be armed with, by the words of the catalogue; `stall` without its time.
+    pub fn words(self) -> Vec<&'static str> {
+        let quoted = self.failpoint().doc.split('`').skip(1).step_by(2);
+        quoted.filter(|word| *word == "stall" || word.parse::<failpoints::Fault>().is_ok()).collect()
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A call of the engine, where a panic can be planted.
@@ -183,6 +225,7 @@ impl Fault {
             Fault::Partition { .. } => "partition",
             Fault::Hold { .. } => "hold",
             Fault::ClockJump { .. } => "clock-jump",
+            Fault::Failpoint { .. } => "failpoint",
         }
     }
 
@@ -198,12 +241,37 @@ impl Fault {
             | Fault::Damage { for_ms, .. }
             | Fault::Cold { for_ms, .. }
             | Fault::Partition { for_ms, .. }
-            | Fault::Hold { for_ms } => for_ms,
+            | Fault::Hold { for_ms }
+            | Fault::Failpoint { for_ms, .. } => for_ms,
             Fault::Stop { down_ms }
             | Fault::Kill { down_ms }
             | Fault::PowerCut { down_ms, .. }
             | Fault::KillThenPowerCut { down_ms, .. } => down_ms,
             Fault::Panic { .. } | Fault::RestartStorage | Fault::ClockJump { .. } => 0,
+        }
+    }
+
+    /// How long what it began may go on after it has ended.
+    pub fn lingers(&self) -> Duration {
+        match self {
+            Fault::Failpoint { what: failpoints::Fault::Stall(stall), .. } => *stall,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// An fsync may fail: then storage refuses writes until the server is started anew.
+    pub fn fails_sync(&self) -> bool {
+        matches!(
+            self,
+            Fault::SyncFails { .. } | Fault::IoError { .. } | Fault::Failpoint { what: failpoints::Fault::Sync, .. }
+        )
+    }
+
+    /// The place that is armed, by name; none for all other faults.
+    pub fn place(&self) -> Option<&'static str> {
+        match self {
+            Fault::Failpoint { place, .. } => Some(place.name()),
+            _ => None,
         }
     }
 

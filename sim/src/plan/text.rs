@@ -25,7 +25,7 @@
 
 use std::fmt;
 
-use super::{Action, Call, ClientPlan, Fault, Plan, Step, Surroundings};
+use super::{Action, Call, ClientPlan, Fault, Place, Plan, Step, Surroundings};
 
 const VERSION: u64 = 1;
 
@@ -50,6 +50,10 @@ pub fn render(plan: &Plan, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 Action::Sip(_) => "!sip ",
                 Action::Storm(count) => {
                     writeln!(f, "  {wait_ms} !storm {count}")?;
+                    continue;
+                }
+                Action::Listen { topics, for_ms } => {
+                    writeln!(f, "  {wait_ms} !listen {for_ms} {}", topics.join(" "))?;
                     continue;
                 }
             };
@@ -87,6 +91,9 @@ impl fmt::Display for Fault {
             Fault::RestartStorage => Ok(()),
             Fault::Partition { machine, for_ms } => write!(f, " {machine} {for_ms}"),
             Fault::ClockJump { by_ms } => write!(f, " {by_ms}"),
+            Fault::Failpoint { place, what, times, for_ms } => {
+                write!(f, " {} {what} {times} {for_ms}", place.name())
+            }
         }
     }
 }
@@ -172,6 +179,12 @@ fn parse_fault(text: &str) -> Result<Fault, String> {
         ["restart-storage"] => Fault::RestartStorage,
         ["partition", machine, ms] => Fault::Partition { machine: number(machine)?, for_ms: number(ms)? },
         ["hold", ms] => Fault::Hold { for_ms: number(ms)? },
+        ["failpoint", place, what, times, ms] => Fault::Failpoint {
+            place: Place::named(place).ok_or("no such failpoint")?,
+            what: what.parse()?,
+            times: number(times)?,
+            for_ms: number(ms)?,
+        },
         ["clock-jump", by] => Fault::ClockJump { by_ms: number(by)? },
         _ => return Err("not a fault".into()),
     };
@@ -193,6 +206,11 @@ fn parse_step(plan: &mut Plan, line: &str) -> Result<(), String> {
         "!abandon" => Action::Abandon(lines(rest)),
         "!sip" => Action::Sip(lines(rest)),
         "!storm" => Action::Storm(number(rest)?),
+        "!listen" => {
+            let mut words = rest.split_whitespace();
+            let for_ms = number(words.next().unwrap_or_default())?;
+            Action::Listen { for_ms, topics: words.map(String::from).collect() }
+        }
         _ if verb.starts_with('!') => return Err(format!("no client can `{verb}`")),
         _ => Action::Send(lines(what)),
     };
@@ -231,6 +249,7 @@ fault 13 restart-storage
 fault 14 partition 1 11
 fault 15 hold 12
 fault 16 clock-jump -4000
+fault 17 failpoint writer.receive stall:250 2 500
 heal 100
 client c0
   5 SET a "\x00 b"
@@ -240,6 +259,7 @@ client c0
   1 !abandon INCR n
   2 !sip GET a
   3 !storm 20
+  4 !listen 500 ch:0 ch:*
 client c1
 "#;
 
@@ -247,7 +267,7 @@ client c1
     fn a_plan_survives_being_written_down() {
         let plan: Plan = EVERYTHING.parse().expect("it is a plan");
         assert_eq!(plan.to_string(), EVERYTHING);
-        assert_eq!(plan.faults.len(), 17, "every kind of fault is here");
+        assert_eq!(plan.faults.len(), 18, "every kind of fault is here");
         assert_eq!(plan.commands(), 6);
         assert_eq!(plan.directive("batch-size"), Some("3"));
     }
@@ -260,6 +280,8 @@ client c1
             ("plan 1\nfault 3 flood 1", "line 2: not a fault"),
             ("plan 1\nfault x stall 1", "line 2: not a number"),
             ("plan 1\nfault 3 panic nowhere 1", "no such call"),
+            ("plan 1\nfault 3 failpoint nowhere drop 1 0", "no such failpoint"),
+            ("plan 1\nfault 3 failpoint channel.drop drip 1 0", "unknown fault"),
             ("plan 1\n  5 GET a", "line 2: nobody does it"),
             ("plan 1\nclient a\n  + GET a", "no pipeline"),
             ("plan 1\nclient a\n  1 !fly", "no client can"),

@@ -14,7 +14,7 @@ pub const SCENARIO: Scenario = Scenario {
         let config = configuration(dice);
         let clients = (0..dice.between(1..=2))
             .map(|number| {
-                let pause_ms_max = dice.pick(&[20, 300]);
+                let pause_ms_max = dice.pick(&[3, 20, 300]);
                 let pace = Pace { commands_max: 1, pause_ms_max, ..Pace::draw(dice, 40) };
                 watcher(dice, &format!("t{number}"), pace, START_MS)
             })
@@ -25,9 +25,10 @@ pub const SCENARIO: Scenario = Scenario {
         // Forth, back and forth again: what was set in between lies before what was thought to be the past.
         for _ in 0..dice.between(0..=2) {
             let (mut at_ms, by_ms) = (dice.between(5..=1000), dice.between(300..=4000) as i64);
-            for by_ms in [by_ms, -by_ms, 2 * by_ms] {
+            // Right for some rounds of housekeeping, wrong between two of them.
+            for (by_ms, for_ms) in [(by_ms, 100..=250), (-by_ms, 10..=90), (2 * by_ms, 0..=0)] {
                 faults.push((at_ms, Fault::ClockJump { by_ms }));
-                at_ms += dice.between(20..=250);
+                at_ms += dice.between(for_ms);
             }
         }
         Sketch { config, clients, faults, heal_ms: 0 }

@@ -1,7 +1,11 @@
 //! Draws what befalls the server.
 
+use std::time::Duration;
+
+use bulkhead::failpoints;
+
 use crate::dice::Dice;
-use crate::plan::{Call, Fault};
+use crate::plan::{Call, Fault, Place};
 
 /// Kinds of faults that a run can take part in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,7 @@ pub enum Kind {
     Partition,
     Hold,
     ClockJump,
+    Failpoint,
 }
 
 pub const ALL: &[Kind] = &[
@@ -45,6 +50,9 @@ pub const ALL: &[Kind] = &[
     Kind::Partition,
     Kind::Hold,
     Kind::ClockJump,
+    Kind::Failpoint,
+    Kind::Failpoint,
+    Kind::Failpoint,
 ];
 
 /// Some of the kinds: each run another few, so that rare combinations are not rare.
@@ -95,5 +103,33 @@ fn one(dice: &mut Dice, kinds: &[Kind]) -> Fault {
         Kind::Partition => Fault::Partition { machine: dice.between(0..=1), for_ms },
         Kind::Hold => Fault::Hold { for_ms },
         Kind::ClockJump => Fault::ClockJump { by_ms: dice.between(0..=8000) as i64 - 4000 },
+        Kind::Failpoint => failpoint(dice, for_ms),
+    }
+}
+
+/// Any place of the catalogue, armed with anything that it says of itself.
+fn failpoint(dice: &mut Dice, for_ms: u64) -> Fault {
+    let places: Vec<Place> = Place::all().collect();
+    let place = dice.pick(&places);
+    let what = match dice.pick(&place.words()) {
+        "stall" => failpoints::Fault::Stall(Duration::from_millis(dice.pick(&[5, 20, 300, 1500]))),
+        word => word.parse().expect("the catalogue's own word"),
+    };
+    // For all passes only what a server can live with for long.
+    let may_last = matches!(what, failpoints::Fault::WriteStall | failpoints::Fault::NoSpace);
+    let times = if may_last && dice.one_in(2) { 0 } else { dice.pick(&[1, 1, 2, 5, 20]) };
+    Fault::Failpoint { place, what, times, for_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_of_the_catalogue_says_what_it_can_be_armed_with() {
+        assert_eq!(Place::all().count(), failpoints::CATALOGUE.len());
+        assert!(Place::all().all(|place| !place.words().is_empty()), "a place that no plan can arm");
+        let sync = Place::named("engine.sync").expect("there is such a place");
+        assert_eq!(sync.words(), ["sync", "io", "no-space"]);
     }
 }

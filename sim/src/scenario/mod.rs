@@ -1,9 +1,12 @@
 //! The scenarios: each draws a plan from a seed, with what it is about in the foreground. A scenario is one file and one
 //! line in [`ALL`]. What must hold in a run the oracles say, whichever scenario drew it.
 
+mod boundaries;
+mod channels;
 mod counters;
 mod expiry;
 mod faults;
+mod queues;
 mod registers;
 mod restart;
 mod roles;
@@ -33,9 +36,12 @@ struct Sketch {
 /// In the order in which the runs of a campaign take turns.
 pub const ALL: &[Scenario] = &[
     swarm::SCENARIO,
+    boundaries::SCENARIO,
     registers::SCENARIO,
     counters::SCENARIO,
     restart::SCENARIO,
+    queues::SCENARIO,
+    channels::SCENARIO,
     stall::SCENARIO,
     session::SCENARIO,
     swarm::SCENARIO,

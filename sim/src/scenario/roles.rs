@@ -241,6 +241,76 @@ pub fn journal(dice: &mut Dice, name: &str, pace: Pace) -> ClientPlan {
     })
 }
 
+/// Pushes words to queues `q:…`, each once, now and then several together.
+pub fn pusher(dice: &mut Dice, name: &str, keys: u64, pace: Pace) -> ClientPlan {
+    let mut sent = 0;
+    let mut client = client(dice, name, Pace { rude_one_in: 0, ..pace }, |dice| {
+        let key = dice.between(0..=keys - 1);
+        let mut word = || {
+            sent += 1;
+            format!("{name}.{sent}~")
+        };
+        match dice.index(8) {
+            0..=2 => format!("RPUSH q:{key} {}", word()),
+            3 => format!("LPUSH q:{key} {}", word()),
+            4 => format!("RPUSH q:{key} {} {}", word(), word()),
+            5 => format!("LLEN q:{key}"),
+            _ => format!("ZADD q:z {} {}", dice.between(0..=9), word()),
+        }
+    });
+    for step in &mut client.steps {
+        if let Action::Send(lines) = &mut step.action
+            && dice.one_in(5)
+        {
+            // Of one key only: whoever waits for two of them is given the one that was pushed to first.
+            lines.truncate(1);
+            lines.insert(0, "MULTI".into());
+            lines.push("EXEC".into());
+        }
+    }
+    client
+}
+
+/// Waits for what others push, and moves some of it on.
+pub fn popper(dice: &mut Dice, name: &str, keys: u64, pace: Pace) -> ClientPlan {
+    client(dice, name, Pace { commands_max: 1, rude_one_in: 0, ..pace }, |dice| {
+        let key = dice.between(0..=keys - 1);
+        let last = keys - 1;
+        let patience = dice.pick(&["0.001", "0.02", "0.1", "0.1", "0.5", "1.5"]);
+        match dice.index(12) {
+            0..=2 => format!("BLPOP q:{key} {patience}"),
+            3 | 4 if last > 0 => format!("BLPOP q:0 q:{last} {patience}"),
+            3..=5 => format!("BRPOP q:{key} {patience}"),
+            6 if last > 0 => format!("BLMOVE q:0 q:{last} LEFT RIGHT {patience}"),
+            6 | 7 => format!("LPOP q:{key}"),
+            8 => format!("CLIENT UNBLOCK {} {}", dice.between(1..=8), dice.pick(&["TIMEOUT", "ERROR"])),
+            _ => format!("BZPOPMIN q:z {patience}"),
+        }
+    })
+}
+
+/// Publishes words on channels `ch:…`, each once.
+pub fn publisher(dice: &mut Dice, name: &str, channels: u64, pace: Pace) -> ClientPlan {
+    let mut sent = 0;
+    client(dice, name, Pace { rude_one_in: 0, ..pace }, |dice| {
+        sent += 1;
+        format!("PUBLISH ch:{} {name}.{sent}~", dice.between(0..=channels - 1))
+    })
+}
+
+/// Listens to channels and patterns, again and again.
+pub fn listener(dice: &mut Dice, name: &str, channels: u64) -> ClientPlan {
+    let steps = (0..dice.between(1..=3)).map(|_| {
+        let mut topics = vec![format!("ch:{}", dice.between(0..=channels - 1))];
+        if dice.one_in(2) {
+            topics.push("ch:*".into());
+        }
+        let action = Action::Listen { topics, for_ms: dice.between(20..=1500) };
+        Step { wait_ms: dice.between(0..=50), action }
+    });
+    ClientPlan { name: name.to_string(), steps: steps.collect() }
+}
+
 /// Does nothing that needs storage, one command at a time.
 pub fn pinger(dice: &mut Dice, name: &str, pace: Pace) -> ClientPlan {
     let mut sent = 0;

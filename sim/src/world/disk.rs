@@ -45,13 +45,24 @@ pub struct Disk {
     /// Small files are replaced as a whole and synced at once, so no crash touches them.
     files: Mutex<BTreeMap<PathBuf, Vec<u8>>>,
     trace: Arc<Trace>,
+    /// RocksDB has its data here, and `memory` has none.
+    #[cfg(feature = "rocks")]
+    rocks: Option<PathBuf>,
 }
 
 impl Disk {
-    pub fn new(dice: Dice, trace: Arc<Trace>) -> Arc<Disk> {
+    pub fn new(dice: Dice, trace: Arc<Trace>, #[cfg(feature = "rocks")] rocks: Option<PathBuf>) -> Arc<Disk> {
         let troubles = Mutex::new((Troubles::default(), dice));
         let is_used = AtomicBool::new(false);
-        Arc::new(Disk { memory: MemoryDisk::new(), troubles, is_used, files: Mutex::default(), trace })
+        Arc::new(Disk {
+            memory: MemoryDisk::new(),
+            troubles,
+            is_used,
+            files: Mutex::default(),
+            trace,
+            #[cfg(feature = "rocks")]
+            rocks,
+        })
     }
 
     /// A fault begins. Those that are none of the disk's are none of its concern.
@@ -185,7 +196,12 @@ impl SimStorage {
 }
 
 impl StorageDoor for SimStorage {
-    fn open(&self, _: &Config) -> Result<Arc<dyn Engine>, EngineError> {
+    fn open(&self, _config: &Config) -> Result<Arc<dyn Engine>, EngineError> {
+        #[cfg(feature = "rocks")]
+        if let Some(directory) = &self.disk.rocks {
+            let engine = bulkhead::engine::rocks::RocksEngine::open(directory, &(&_config.storage.rocksdb).into())?;
+            return Ok(Arc::new(TracedEngine { engine, disk: self.disk.clone() }));
+        }
         let opened = MemoryEngine::open(self.disk.memory.clone());
         self.disk.trace.event("disk", format_args!("opened: {:?}", opened.as_ref().err()));
         Ok(Arc::new(TracedEngine { engine: opened?, disk: self.disk.clone() }))
@@ -228,9 +244,9 @@ impl View for TroubledView<'_> {
     }
 }
 
-/// The memory engine, its changes traced.
+/// An engine, its changes traced.
 struct TracedEngine {
-    engine: Arc<MemoryEngine>,
+    engine: Arc<dyn Engine>,
     disk: Arc<Disk>,
 }
 

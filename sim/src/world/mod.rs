@@ -6,6 +6,7 @@
 
 mod clock;
 mod disk;
+mod failpoints;
 mod network;
 mod random;
 mod runtime;
@@ -20,6 +21,7 @@ use bulkhead::env::{Env, NoHost, ShutdownRequest};
 
 pub use clock::{START_MS, WallClock};
 pub use disk::{Disk, INJECTED};
+pub use failpoints::Failpoints;
 pub use network::Chunked;
 pub use runtime::{PAUSE_MS_MAX, Tasks, Weather};
 
@@ -34,9 +36,23 @@ use crate::{Verdict, ensure};
 pub struct World {
     pub seed: u64,
     pub trace: Arc<Trace>,
+    pub failpoints: Arc<Failpoints>,
+    /// Where RocksDB keeps what the model of a disk would.
+    #[cfg(feature = "rocks")]
+    pub rocks: Option<std::path::PathBuf>,
 }
 
 impl World {
+    pub fn new(seed: u64, trace: Arc<Trace>) -> World {
+        World {
+            seed,
+            failpoints: Failpoints::new(trace.clone()),
+            trace,
+            #[cfg(feature = "rocks")]
+            rocks: None,
+        }
+    }
+
     /// The dice of one user.
     pub fn dice(&self, name: &str) -> Dice {
         Dice::named(self.seed, name)
@@ -67,7 +83,12 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(world: Arc<World>, plan: &Plan) -> Arc<Machine> {
-        let disk = Disk::new(world.dice("disk"), world.trace.clone());
+        let disk = Disk::new(
+            world.dice("disk"),
+            world.trace.clone(),
+            #[cfg(feature = "rocks")]
+            world.rocks.clone(),
+        );
         let shared = ["bind 0.0.0.0", "protected-mode no"].map(String::from);
         disk.replace_file(Path::new(CONFIG_FILE), [&shared, &plan.config[..]].concat().join("\n").as_bytes());
         let weather = Weather { yields: plan.surroundings.yields, pauses: plan.surroundings.pauses };
@@ -96,7 +117,7 @@ impl Machine {
         loop {
             let shutdown = Arc::new(ShutdownRequest::default());
             *self.shutdown.lock().expect("nobody panics while replacing it") = shutdown.clone();
-            let (config, was_troubled) = (Arc::new(self.config()?), self.disk.is_troubled());
+            let (config, was_troubled) = (Arc::new(self.config()?), self.is_troubled());
             match bulkhead::server::run(self.env(start), config, shutdown).await {
                 Ok(()) => {
                     self.nothing_is_left().await?;
@@ -134,7 +155,12 @@ impl Machine {
 
     /// Whether this world, not the server, is why it did not start.
     fn is_to_blame(&self, error: &impl std::fmt::Display) -> bool {
-        self.disk.is_troubled() || error.to_string().contains(INJECTED)
+        let text = error.to_string();
+        self.is_troubled() || text.contains(INJECTED) || text.contains("failpoint ")
+    }
+
+    fn is_troubled(&self) -> bool {
+        self.disk.is_troubled() || self.world.failpoints.is_armed(|_| true)
     }
 
     /// SIGTERM.

@@ -11,6 +11,7 @@ use crate::commands::CommandError;
 use crate::commands::context::Server;
 use crate::env::BoxFuture;
 use crate::observe::{Client, Unblock};
+use crate::planted;
 
 /// Why it waits no more, without having got anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub(super) enum Outcome {
     Answered(Result<StorageResponse, CommandError>),
     GaveUp(End),
 }
+
+/// What it is told whose request storage did not look at until its deadline.
+const UNSEEN: CommandError = CommandError::TryAgain("storage did not start the request in time, it was not executed");
 
 /// While it waits.
 pub(super) struct Blocked {
@@ -75,10 +79,21 @@ impl Blocked {
             self.end = self.check(context, is_leaving);
         }
         let Some(end) = self.end else { return Poll::Pending };
+        // Before anyone has looked whether there is something for it, nobody can say that there was nothing in time.
+        let is_unseen = end == End::TimedOut
+            && !self.server.waiters.is_waiting(self.client.id)
+            && !planted::is("gives-up-before-anyone-looked");
+        let deadline = self.in_flight.deadline();
+        if is_unseen && self.server.env.clock.now() < deadline {
+            self.client.deadline_ms.store(deadline.as_millis() as u64, Ordering::Relaxed);
+            return Poll::Pending;
+        }
         match self.in_flight.give_up() {
+            GaveUp::Withdrawn if is_unseen => Poll::Ready(Outcome::Answered(Err(UNSEEN))),
             GaveUp::Withdrawn => Poll::Ready(Outcome::GaveUp(end)),
             GaveUp::Answered(answer) => Poll::Ready(Outcome::Answered(answer)),
             // It is looked after this very moment; whatever comes of that wakes the connection.
+            GaveUp::NotNow if planted::is("timeout-takes-an-element") => Poll::Ready(Outcome::GaveUp(end)),
             GaveUp::NotNow => Poll::Pending,
         }
     }
