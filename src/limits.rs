@@ -27,7 +27,7 @@ pub const READ_CHUNK_LARGE_BYTES: usize = 256 * 1024;
 /// Bytes of undecoded input at which a connection is not read from any more, until its pipeline has moved on.
 pub const INPUT_PAUSE_BYTES: usize = 256 * 1024;
 /// Bytes of unsent replies at which a connection is neither read from nor served any more, until its client reads.
-pub const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
+pub const OUTPUT_PAUSE_BYTES: usize = 256 * 1024;
 
 // ---- One request across the channel -------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ pub const SLOW_WRITES_FOR: Duration = Duration::from_secs(1);
 pub const DEADLINE_SWEEP_MS: u64 = 10;
 
 /// Bytes of replies after which the rest of a pipeline waits until the client has read them.
-pub const REPLY_CHUNK_BYTES: usize = 1024 * 1024;
+pub const REPLY_CHUNK_BYTES: usize = 256 * 1024;
 /// Bytes of a record that is kept in the cache of records: larger ones would push out many small ones, and copying them
 /// would hold up a network thread.
 pub const CACHED_RECORD_BYTES_MAX: usize = 16 * 1024;
@@ -76,14 +76,30 @@ pub const RECLAIM_CHECKS: usize = 4;
 pub const RECLAIM_KEYS: usize = 1024;
 /// How often the engine is asked for its figures.
 pub const ENGINE_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long to wait before a storage thread that panicked is started again.
-pub const THREAD_RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// A storage thread that panicked is started again after this, doubled each time …
+pub const THREAD_RESTART_PAUSE_MIN: Duration = Duration::from_millis(100);
+/// … up to this …
+pub const THREAD_RESTART_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// … and so often in a row; then the server gives up and exits.
+pub const THREAD_RESTARTS_MAX: u32 = 10;
+/// Having run this long, a thread is healthy again: its next failure counts as the first.
+pub const THREAD_RESTARTS_FORGIVEN_AFTER: Duration = Duration::from_secs(60);
+/// Readers of one place that may hang, each with another in its place, at the same time.
+pub const READER_SUBSTITUTES_MAX: usize = 4;
+/// How often the watchdog looks: a quarter of its patience, but no more often than this …
+pub const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// … and no less often than this.
+pub const WATCHDOG_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// How long a stop of storage waits for its threads, and for the engine to close.
+pub const STORAGE_STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// An engine that failed for good is opened anew after this, doubled each time …
 pub const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(500);
 /// … up to this.
 pub const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Served this long, an engine is healthy again: its next failure counts as the first.
 pub const REOPEN_FORGIVEN_AFTER: Duration = Duration::from_secs(300);
+/// Times in a row that an engine fails again without having served for that long; then the server gives up and exits.
+pub const REOPENS_MAX: u32 = 16;
 /// Attempts in a row to open an engine that had been open; then the server gives up and exits.
 pub const REOPEN_ATTEMPTS_MAX: u32 = 8;
 /// How long storage may take, once it is open, until all its threads run.
@@ -92,6 +108,21 @@ pub const STORAGE_START_PATIENCE: Duration = Duration::from_secs(10);
 pub const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How long to wait after an accept error (out of file descriptors, mostly) before the next try.
 pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether the disk's reserve is touched.
+pub const RESERVE_INTERVAL: Duration = Duration::from_millis(100);
+/// Unless `disk-reserve` says otherwise, a twentieth of the disk is kept free, but no less than this …
+pub const DISK_RESERVE_MIN: u64 = 16 << 20;
+/// … nor more than this.
+pub const DISK_RESERVE_MAX: u64 = 1 << 30;
+/// What the configuration holds for `disk-reserve auto`: no disk has so much to spare.
+pub const DISK_RESERVE_AUTO: u64 = 1 << 60;
+/// While the reserve is touched and something is deleted, memtables are written out this often.
+pub const RESERVE_FLUSH_INTERVAL: Duration = Duration::from_secs(10);
+/// Pacing holds the writer for no less than this, for a timer is not finer …
+pub const PACE_PAUSE_MIN: Duration = Duration::from_millis(1);
+/// … and no longer than this at once.
+pub const PACE_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 // ---- Keyspace and clients -----------------------------------------------------------------------------------------
 
@@ -154,6 +185,10 @@ pub const HTTP_CONNECTIONS_MAX: usize = 64;
 pub const HTTP_REQUEST_BYTES_MAX: usize = 8 * 1024;
 /// How long an HTTP request may take to arrive, and its answer to leave.
 pub const HTTP_PATIENCE: Duration = Duration::from_secs(5);
+/// Lines of the error log of one category and severity that pass at once …
+pub const ERROR_LINES_BURST: u32 = 16;
+/// … and then one in this time; the rest is counted.
+pub const ERROR_LINE_INTERVAL: Duration = Duration::from_secs(1);
 /// Log lines that may wait to be written; more are dropped and counted.
 pub const LOG_LINES_WAITING_MAX: usize = 8192;
 /// Bytes of a client's word that an error message repeats.

@@ -9,7 +9,7 @@ use crate::commands::watch;
 use crate::config::{LiveConfig, Supervised};
 use crate::env::{Env, ShutdownRequest};
 use crate::limits;
-use crate::observe::SAMPLE_INTERVAL;
+use crate::observe::{Category, Report, SAMPLE_INTERVAL, Severity, Side};
 use crate::runtime::{RuntimeManager, StartError};
 
 /// Runs a server until `shutdown` is requested, from outside or by a client.
@@ -31,6 +31,7 @@ pub async fn run(env: Env, config: Arc<LiveConfig>, shutdown: Arc<ShutdownReques
             biased;
             () = shutdown.requested() => break,
             () = server.storage_restart.notified() => Wish::RestartStorage,
+            reason = server.trouble.gave_up() => Wish::GiveUp(reason),
             () = server.trouble.reopen.notified() => Wish::ReopenStorage,
             () = server.config.reload_requested() => Wish::Reload,
             reconfigure = manager.reconfiguration() => Wish::Reconfigure(reconfigure),
@@ -54,6 +55,8 @@ enum Wish {
     RestartStorage,
     /// The engine has failed for good.
     ReopenStorage,
+    /// So has something that nothing helps against.
+    GiveUp(String),
     Reload,
     Reconfigure(Reconfigure),
 }
@@ -64,12 +67,25 @@ async fn fulfil(wish: Wish, manager: &mut RuntimeManager, rounds: &mut Rounds) -
         Wish::Nothing => {
             rounds.run(manager.server());
             if rounds.reopen.is_due(manager.server().env.clock.now()) {
-                tracing::warn!("the engine has failed: opening it anew");
+                let what = "the engine has failed: opening it anew";
+                manager.server().report(Report::new(Category::Recovery, Severity::Error, Side::Storage, what));
                 manager.reopen_storage().await?;
                 tracing::info!(health = ?manager.health(), "the engine was opened anew");
             }
         }
-        Wish::ReopenStorage => rounds.reopen.ask(manager.server().env.clock.now()),
+        Wish::ReopenStorage => {
+            if !rounds.reopen.ask(manager.server().env.clock.now()) {
+                let reason = format!("the engine failed {} times in a row", limits::REOPENS_MAX);
+                manager.server().trouble.give_up(reason);
+            }
+        }
+        Wish::GiveUp(reason) => {
+            let what = "storage has failed for good: the server ends";
+            manager
+                .server()
+                .report(Report::new(Category::Recovery, Severity::Critical, Side::Storage, what).error(&reason));
+            return Err(StartError::GaveUp(reason));
+        }
         Wish::RestartStorage => {
             tracing::info!("restarting storage");
             manager.restart_storage().await?;
@@ -105,19 +121,26 @@ struct Rounds {
 struct Reopen {
     due: Option<Duration>,
     last: Option<(Duration, Duration)>,
+    in_a_row: u32,
 }
 
 impl Reopen {
-    fn ask(&mut self, now: Duration) {
+    /// `false`: that was once too often.
+    fn ask(&mut self, now: Duration) -> bool {
         if self.due.is_some() {
-            return;
+            return true;
         }
         let pause = match self.last {
             Some((at, pause)) if now < at + limits::REOPEN_FORGIVEN_AFTER => (pause * 2).min(limits::REOPEN_PAUSE_MAX),
-            _ => limits::REOPEN_PAUSE_MIN,
+            _ => {
+                self.in_a_row = 0;
+                limits::REOPEN_PAUSE_MIN
+            }
         };
+        self.in_a_row += 1;
         self.last = Some((now + pause, pause));
         self.due = Some(now + pause);
+        self.in_a_row <= limits::REOPENS_MAX
     }
 
     fn is_due(&mut self, now: Duration) -> bool {

@@ -1,4 +1,4 @@
-//! Faults at every boundary, by failpoints, in the real server on RocksDB: each stays where it happens, and every client is
+//! Faults at every boundary, by failpoints, in the real server, on RocksDB if the build has it: each stays where it happens, and every client is
 //! told the truth about its write. Each test names the requirement that it proves.
 //!
 //! Time is waited for, never measured: a machine under load must not fail a test.
@@ -200,6 +200,7 @@ fn a_full_disk_refuses_writes_clearly_and_heals() {
 }
 
 /// R6.4: the engine has failed for good: it is opened anew under its clients, and nothing acknowledged is missing.
+#[cfg(feature = "rocks")]
 #[test]
 fn an_engine_that_failed_is_opened_anew() {
     let server = start(&[]);
@@ -284,6 +285,241 @@ fn a_read_that_hangs_holds_up_nobody_else() {
     assert_eq!(slow.read().to_string(), "1) \"a\"");
 }
 
+// ---- Degradation ---------------------------------------------------------------------------------------------------
+
+/// R3.2, R6.1: the channel is full, in number. Whoever needs no storage is served, and so is who only reads; those who wait
+/// are served in the end.
+#[test]
+fn with_a_channel_full_of_writes_administration_and_reads_are_served() {
+    let server =
+        start(&[&["--channel-capacity", "16", "--batch-size", "16", "--request-timeout", "60000"], &NEVER_OPEN]);
+    let mut writers: Vec<Client> = (0..64).map(|_| server.client()).collect();
+    writers[0].check(&[("SET hot 1", "OK")]);
+    arm(&server, "engine.write", "return(write-stall)");
+    for (index, writer) in writers.iter_mut().enumerate() {
+        writer.send(&["INCR", &format!("n:{index}")]);
+    }
+    let mut client = server.client();
+    eventually("the channel is full", || info(&mut client, "channel_waiting_clients") != "0");
+    for command in ["INFO everything", "CONFIG GET maxclients", "CLIENT LIST", "COMMAND COUNT", "LATENCY LATEST"] {
+        let reply = client.ask(command);
+        assert!(!reply.starts_with("(error)"), "{command}: {reply}");
+    }
+    client.check(&[("PING", "PONG"), ("CONFIG SET slowlog-max-len 100", "OK"), ("GET hot", "\"1\"")]);
+    client.check(&[("MGET hot x", "1) \"1\"\n2) (nil)"), ("DBSIZE", "(integer) 1"), ("KEYS h*", "1) \"hot\"")]);
+    assert!(answers(&server), "and so is who comes");
+    arm(&server, "engine.write", "off");
+    for writer in &mut writers {
+        assert_eq!(writer.read().to_string(), "(integer) 1");
+    }
+}
+
+/// R3.2, R6.1: it is full in bytes. Reads have a part of it that writes cannot take.
+#[test]
+fn writes_that_fill_the_channels_bytes_leave_reads_their_part() {
+    let server = start(&[&["--channel-max-bytes", "1mb", "--request-timeout", "60000"], &NEVER_OPEN]);
+    let mut writers: Vec<Client> = (0..8).map(|_| server.client()).collect();
+    writers[0].check(&[("SET hot 1", "OK")]);
+    arm(&server, "engine.write", "return(write-stall)");
+    let value = "x".repeat(400_000);
+    for (index, writer) in writers.iter_mut().enumerate() {
+        writer.send(&["SET", &format!("large:{index}"), &value]);
+    }
+    let mut client = server.client();
+    eventually("the channel is full", || info(&mut client, "channel_waiting_clients") != "0");
+    client.check(&[("MGET hot x", "1) \"1\"\n2) (nil)"), ("KEYS h*", "1) \"hot\"")]);
+    arm(&server, "engine.write", "off");
+    for writer in &mut writers {
+        assert_eq!(writer.read().to_string(), "OK");
+    }
+}
+
+/// R3.2: one client asks for far more than the channel holds. It is served as fast as it goes, and nobody else is refused.
+#[test]
+fn a_client_with_a_huge_pipeline_gets_nobody_else_refused() {
+    const HUGE: usize = 20_000;
+    let server = start(&[&["--channel-max-bytes", "1mb", "--channel-capacity", "16", "--batch-size", "16"]]);
+    let mut greedy = server.client();
+    let port = server.port;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let value = "x".repeat(1000);
+            for number in 0..HUGE {
+                greedy.send(&["SET", &format!("greedy:{}", number % 100), &value]);
+            }
+            for _ in 0..HUGE {
+                assert_eq!(greedy.read().to_string(), "OK");
+            }
+        });
+        for index in 0..32 {
+            scope.spawn(move || {
+                let mut modest = Client::connect(port);
+                for round in 1..=20 {
+                    modest.check(&[(&format!("INCR modest:{index}"), &format!("(integer) {round}"))]);
+                }
+            });
+        }
+    });
+    let mut client = server.client();
+    assert_eq!(info(&mut client, "requests_refused"), "0");
+    assert_eq!(info(&mut client, "requests_timed_out"), "0");
+}
+
+// ---- A disk that is nearly full -------------------------------------------------------------------------------------
+
+/// R6.1, R6.2: less is free than the reserve. What takes room is refused and says why, deletes and reads go on, and all
+/// comes back by itself.
+#[test]
+fn below_the_disks_reserve_deletes_go_on_and_what_takes_room_is_refused() {
+    let server = start(&[]);
+    let mut client = server.client();
+    client.check(&[("MSET a 1 b 2 c 3", "OK"), ("RPUSH l x y", "(integer) 2"), ("SET n 1", "OK")]);
+    assert_eq!(info(&mut client, "disk_reserve_breached"), "0");
+    // More than any disk has.
+    client.check(&[("CONFIG SET disk-reserve 1000000gb", "OK")]);
+    eventually("it notices", || info(&mut client, "disk_reserve_breached") == "1");
+    for command in ["SET a 2", "INCR n", "RPUSH l z", "APPEND a x", "MSET d 1", "COPY a d", "SETRANGE a 9 x"] {
+        fails(&mut client, command, "NOSPACE");
+    }
+    client.check(&[("DEL a", "(integer) 1"), ("UNLINK b", "(integer) 1"), ("EXPIRE c 100", "(integer) 1")]);
+    client.check(&[
+        ("LPOP l", "\"x\""),
+        ("GET n", "\"1\""),
+        ("RENAME c d", "OK"),
+        ("FLUSHDB", "OK"),
+        ("DBSIZE", "(integer) 0"),
+    ]);
+    // A transaction is taken or refused as a whole, and one that only deletes is taken.
+    client.check(&[("MULTI", "OK"), ("DEL x", "QUEUED"), ("EXEC", "1) (integer) 0"), ("MULTI", "OK")]);
+    fails(&mut client, "SET x 1", "NOSPACE");
+    fails(&mut client, "EXEC", "EXECABORT");
+    assert_eq!(info(&mut client, "refused_for_room"), "8");
+    assert_eq!(info(&mut client, "failures_storage_space_error"), "1");
+    assert_eq!(info(&mut client, "ready"), "1", "a full disk is no reason to send clients elsewhere");
+    client.check(&[("CONFIG SET disk-reserve 0", "OK")]);
+    eventually("it notices that too", || client.ask("SET a 1") == "OK");
+    assert_eq!(info(&mut client, "disk_reserve_breached"), "0");
+}
+
+// ---- The watchdog --------------------------------------------------------------------------------------------------
+
+const WATCHDOG: [&str; 2] = ["--watchdog-timeout", "200"];
+
+/// R1.4, R6.4: a reader hangs. Another takes its place, and goes on with what it had taken and not begun.
+#[test]
+fn a_reader_that_hangs_is_replaced_and_its_requests_are_answered() {
+    let server = start(&[&WATCHDOG]);
+    let mut client = server.client();
+    client.check(&[("MSET a 1 b 2", "OK")]);
+    arm(&server, "reader.receive", "1*return(stall:600000)");
+    client.check(&[("MGET a b", "1) \"1\"\n2) \"2\"")]);
+    assert_eq!(info(&mut client, "storage_thread_replacements"), "1");
+    assert_eq!(info(&mut client, "storage_threads_hung"), "1");
+    client.check(&[("MGET b a", "1) \"2\"\n2) \"1\""), ("SET c 3", "OK"), ("KEYS c", "1) \"c\"")]);
+}
+
+/// R6.4: substitutes are bounded in number, and those that were replaced go when they come back.
+#[test]
+fn readers_that_hang_one_after_the_other_are_replaced_up_to_a_bound() {
+    let server = start(&[&WATCHDOG]);
+    let mut client = server.client();
+    client.check(&[("MSET a 1 b 2", "OK")]);
+    arm(&server, "reader.receive", "return(stall:5000)");
+    client.send(&["MGET", "a", "b"]);
+    let mut other = server.client();
+    eventually("the last one is not replaced", || info(&mut other, "storage_threads_hung") == "5");
+    assert_eq!(info(&mut other, "storage_thread_replacements"), "4");
+    arm(&server, "reader.receive", "off");
+    other.check(&[("PING", "PONG"), ("SET c 3", "OK")]);
+    assert_eq!(client.read().to_string(), "1) \"1\"\n2) \"2\"");
+    eventually("they come back", || info(&mut other, "storage_threads_hung") == "0");
+    other.check(&[("MGET a b", "1) \"1\"\n2) \"2\"")]);
+    eventually("all places are taken", || info(&mut other, "ready") == "1");
+}
+
+/// R6.4, R6.5: the writer hangs. It is not replaced, for what it holds may still reach the engine; it is told, writes are
+/// refused at once, reads go on, and it goes on by itself.
+#[test]
+fn a_writer_that_hangs_is_reported_and_writes_are_refused_at_once() {
+    let server = start(&[&WATCHDOG, &["--breaker-pause", "2000", "--request-timeout", "60000"]]);
+    let (mut first, mut client) = (server.client(), server.client());
+    client.check(&[("SET hot 1", "OK")]);
+    arm(&server, "writer.before-commit", "1*return(stall:4000)");
+    first.send(&["INCR", "n"]);
+    eventually("it is told", || server.log().contains("the writer does not come back"));
+    fails(&mut client, "SET k 1", "TRYAGAIN");
+    client.check(&[("GET hot", "\"1\""), ("MGET hot x", "1) \"1\"\n2) (nil)")]);
+    assert_eq!(info(&mut client, "storage_threads_hung"), "1");
+    assert_eq!(info(&mut client, "failures_storage_hang_critical"), "1");
+    assert_eq!(first.read().to_string(), "(integer) 1");
+    eventually("writes go on", || client.ask("SET k 2") == "OK");
+    eventually("it is well", || info(&mut client, "storage_threads_hung") == "0");
+}
+
+/// R6.4: restarts are bounded. A thread that dies again and again ends the server, with a clear message.
+#[test]
+fn a_writer_that_dies_again_and_again_ends_the_server_with_the_reason() {
+    let mut server = start(&[&NEVER_OPEN]);
+    arm(&server, "writer.receive", "return(panic)");
+    eventually("the server ends", || {
+        let _ = Client::try_connect(server.port).and_then(|mut client| {
+            client.try_send(&["INCR", "n"])?;
+            client.try_read()
+        });
+        !server.is_running()
+    });
+    assert!(!server.wait().success());
+    let log = server.log();
+    assert!(log.contains("the storage thread sto-writer failed 10 times in a row"), "{log}");
+}
+
+// ---- The error log -------------------------------------------------------------------------------------------------
+
+/// R6.5: both sides report the same request under the same id, each in its own stream, and each failure is counted.
+#[test]
+fn a_failed_write_is_reported_by_both_sides_under_one_id() {
+    let server = start(&[&NEVER_OPEN]);
+    let mut client = server.client();
+    arm(&server, "engine.write", "1*return(no-space)");
+    fails(&mut client, "SET k 1", "NOSPACE");
+    let line = |side: &str, category: &str| {
+        let log = server.log();
+        let is_it =
+            |line: &&str| line.contains(&format!("category={category} ")) && line.contains(&format!("room={side}"));
+        log.lines().find(is_it).map(str::to_string)
+    };
+    eventually("both have told", || line("storage", "space").and(line("network", "request")).is_some());
+    let field = |line: &str, name: &str| {
+        line.split(' ').find_map(|word| word.strip_prefix(&format!("{name}="))).map(str::to_string).expect("a field")
+    };
+    let [storage, network] =
+        [("storage", "space"), ("network", "request")].map(|(side, kind)| line(side, kind).unwrap());
+    for name in ["request", "client"] {
+        assert_eq!(field(&storage, name), field(&network, name), "{storage}\n{network}");
+    }
+    assert_eq!(field(&storage, "request").len(), 36, "a UUID");
+    assert_eq!(info(&mut client, "failures_storage_space_error"), "1");
+    assert_eq!(info(&mut client, "failures_network_request_error"), "1");
+}
+
+/// R6.5: a flood of failures is counted to the last one, and does not fill the log.
+#[test]
+fn a_flood_of_failures_is_counted_and_not_all_logged() {
+    let server = start(&[&NEVER_OPEN]);
+    let mut client = server.client();
+    arm(&server, "engine.write", "200*return(no-space)");
+    for _ in 0..200 {
+        fails(&mut client, "SET k 1", "NOSPACE");
+    }
+    client.check(&[("SET k 1", "OK")]);
+    assert_eq!(info(&mut client, "failures_storage_space_error"), "200");
+    eventually("what was left out is told", || server.log().contains("not_logged="));
+    let lines = server.log().lines().filter(|line| line.contains("a write was not committed")).count();
+    let not_logged: u64 = info(&mut client, "failures_not_logged_space").parse().expect("a number");
+    assert_eq!(lines as u64 + not_logged, 200);
+    assert!(lines < 100, "{lines} lines");
+}
+
 // ---- The network side ----------------------------------------------------------------------------------------------
 
 /// The network runtime survives anything a connection does.
@@ -297,6 +533,7 @@ fn a_connection_that_panics_takes_nobody_with_it() {
     arm(&server, "network.connection", "1*return(panic)");
     victim.send(&["PING"]);
     assert!(victim.try_read().is_err(), "its connection is gone");
+    eventually("it is told", || server.log().contains("a connection panicked and was closed"));
     client.check(&[("GET k", "\"1\"")]);
     arm(&server, "network.accept", "1*return(drop)");
     // The first one is refused by an accept error, the next are served.

@@ -115,6 +115,24 @@ const RULES: &[Rule] = &[
         good: &[("src/engine/ffi.rs", "fn f() { unsafe { g() } }"), ("src/a.rs", "#![forbid(unsafe_code)]")],
     },
     Rule {
+        name: "failures go through the error log",
+        applies: |path| ["src/storage/", "src/channel/", "src/network/"].iter().any(|room| path.starts_with(room)),
+        find: |source| {
+            let instead = "report it (`observe::Report`): so it is counted, and a flood does not fill the log";
+            let macros = ["tracing::error", "tracing::warn"].into_iter();
+            macros.flat_map(|name| mentions(&source.product, name, instead)).collect()
+        },
+        bad: &[
+            ("src/storage/a.rs", "fn f() { tracing::error!(\"lost\"); }"),
+            ("src/network/a.rs", "fn f() { tracing::warn!(%error, \"lost\"); }"),
+        ],
+        good: &[
+            ("src/storage/a.rs", "fn f() { tracing::info!(\"found\"); }"),
+            ("src/observe/error_log.rs", "fn f() { tracing::error!(\"lost\"); }"),
+            ("src/channel/a.rs", "#[cfg(test)]\nmod tests { fn f() { tracing::error!(\"lost\"); } }"),
+        ],
+    },
+    Rule {
         name: "rooms depend downwards",
         applies: in_product,
         find: |source| upward_dependencies(source),

@@ -19,7 +19,7 @@ use crate::config::LiveConfig;
 use crate::env::Clock;
 use crate::keyspace::CommandError;
 use crate::limits;
-use crate::observe::{Condition, ServerStats, Status};
+use crate::observe::{Category, Condition, Report, ServerStats, Severity, Side, Status};
 use crate::planted;
 
 /// How the breaker is.
@@ -175,6 +175,16 @@ impl Breaker {
         }
     }
 
+    /// Opens it, unless it is so already or is being tried.
+    pub fn trip(&self, cause: CommandError) {
+        let runtime = &self.config.current().runtime;
+        let mut inner = self.inner.lock();
+        if runtime.breaker_failures > 0 && matches!(*inner, Inner::Closed { .. }) {
+            let next = self.open(Duration::from_millis(runtime.breaker_pause_ms), cause);
+            self.set(&mut inner, next);
+        }
+    }
+
     fn open(&self, pause: Duration, cause: CommandError) -> Inner {
         self.stats.channel.breaker_opened.add(1);
         Inner::Open { until: self.clock.now() + pause, pause, cause }
@@ -191,7 +201,9 @@ impl Breaker {
             Inner::Open { pause, cause, .. } => {
                 let reason = format!("open for {} ms after failures: {cause}", pause.as_millis());
                 if was_closed {
-                    tracing::warn!(%cause, "circuit breaker opened: writes are refused until storage takes them again");
+                    let what = "circuit breaker opened: writes are refused until storage takes them again";
+                    let report = Report::new(Category::Breaker, Severity::Error, Side::Channel, what);
+                    self.stats.error_log.report(self.clock.now(), report.error(cause));
                 }
                 self.stats.health.set(Condition::Breaker, Status::Degraded, reason);
             }

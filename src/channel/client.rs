@@ -17,7 +17,7 @@ use crate::env::{BoxFuture, Clock, Random};
 use crate::failpoints::{self, Failpoint, Fault};
 use crate::keyspace::CommandError;
 use crate::limits;
-use crate::observe::{ChannelMetrics, Client, Counter, ServerStats};
+use crate::observe::{Category, ChannelMetrics, Client, Counter, Report, ServerStats, Severity, Side};
 use crate::planted;
 
 /// Sends requests to the storage runtime. Cheap to clone.
@@ -29,14 +29,33 @@ pub struct StorageClient {
 struct Shared {
     senders: Senders,
     capacity: usize,
-    /// One permit per byte of `channel-max-bytes`.
-    bytes: Arc<Semaphore>,
-    bytes_max: AtomicUsize,
-    /// Connections that wait for room in the channel.
-    waiting: AtomicUsize,
+    /// Of reads, and of writes: while writes are stopped and fill their part, reads find theirs.
+    lanes: [Lane; 2],
     breaker: Arc<Breaker>,
     clock: Arc<dyn Clock>,
     stats: Arc<ServerStats>,
+}
+
+/// One queue's part of `channel-max-bytes`.
+struct Lane {
+    /// One permit per byte.
+    bytes: Arc<Semaphore>,
+    bytes_max: AtomicUsize,
+    /// Connections that wait for room.
+    waiting: AtomicUsize,
+}
+
+impl Lane {
+    fn new(bytes_max: usize) -> Lane {
+        let bytes = Arc::new(Semaphore::new(bytes_max));
+        Lane { bytes, bytes_max: AtomicUsize::new(bytes_max), waiting: AtomicUsize::new(0) }
+    }
+}
+
+/// What reads and writes get of `channel-max-bytes`: a read is seldom more than its key.
+fn parts_of(bytes_max: usize) -> [usize; 2] {
+    let reads = (bytes_max / 4).max(1);
+    [reads, bytes_max - bytes_max / 4].map(bytes_limit)
 }
 
 /// What is to be sent.
@@ -113,12 +132,10 @@ impl StorageClient {
         config: Arc<LiveConfig>,
         stats: Arc<ServerStats>,
     ) -> (StorageClient, MessageChannel) {
-        let (senders, channel) = MessageChannel::new(capacity);
-        let bytes_max = bytes_limit(bytes_max);
-        let bytes = Arc::new(Semaphore::new(bytes_max));
-        let (bytes_max, waiting) = (AtomicUsize::new(bytes_max), AtomicUsize::new(0));
+        let lanes = parts_of(bytes_max).map(Lane::new);
         let breaker = Arc::new(Breaker::new(clock.clone(), config, stats.clone()));
-        let shared = Shared { senders, capacity, bytes, bytes_max, waiting, breaker, clock, stats };
+        let (senders, channel) = MessageChannel::new(capacity, breaker.clone());
+        let shared = Shared { senders, capacity, lanes, breaker, clock, stats };
         (StorageClient { shared: Arc::new(shared) }, channel)
     }
 
@@ -135,25 +152,29 @@ impl StorageClient {
 
     /// Bytes of requests that have not ended, and the most there may be.
     pub fn bytes(&self) -> (usize, usize) {
-        let bytes_max = self.shared.bytes_max.load(Ordering::Relaxed);
-        (bytes_max.saturating_sub(self.shared.bytes.available_permits()), bytes_max)
+        let [reads, writes] = self.shared.lanes.each_ref().map(|lane| {
+            let bytes_max = lane.bytes_max.load(Ordering::Relaxed);
+            (bytes_max.saturating_sub(lane.bytes.available_permits()), bytes_max)
+        });
+        (reads.0 + writes.0, reads.1 + writes.1)
     }
 
     /// `channel-max-bytes` changed. More room is there at once; less is taken away as requests end, and until that is done
     /// the future waits.
     pub async fn set_bytes_max(self, bytes_max: usize) {
-        let bytes_max = bytes_limit(bytes_max);
-        let before = self.shared.bytes_max.swap(bytes_max, Ordering::Relaxed);
-        self.shared.bytes.add_permits(bytes_max.saturating_sub(before));
-        let surplus = before.saturating_sub(bytes_max) as u32;
-        if let Ok(permits) = self.shared.bytes.acquire_many(surplus).await {
-            permits.forget();
+        for (lane, bytes_max) in self.shared.lanes.iter().zip(parts_of(bytes_max)) {
+            let before = lane.bytes_max.swap(bytes_max, Ordering::Relaxed);
+            lane.bytes.add_permits(bytes_max.saturating_sub(before));
+            let surplus = before.saturating_sub(bytes_max) as u32;
+            if let Ok(permits) = lane.bytes.acquire_many(surplus).await {
+                permits.forget();
+            }
         }
     }
 
     /// Connections that wait because the channel is full.
     pub fn waiting(&self) -> usize {
-        self.shared.waiting.load(Ordering::Relaxed)
+        self.shared.lanes.iter().map(|lane| lane.waiting.load(Ordering::Relaxed)).sum()
     }
 
     /// How the circuit breaker before the writes is.
@@ -174,6 +195,7 @@ impl StorageClient {
             Err(Some(buffer)) => self.wait(parts, buffer, permit),
             Err(None) => {
                 judge_unsent(permit);
+                self.shared.report(&parts, Category::Request, Severity::Error, "a request could not be sent");
                 Submitted::Refused(self.shared.gone())
             }
         }
@@ -184,14 +206,21 @@ impl StorageClient {
     fn wait(&self, parts: Parts, buffer: BytesMut, permit: Option<Permit>) -> Submitted {
         let shared = self.shared.clone();
         shared.stats.channel.full.add(1);
-        if shared.waiting.fetch_add(1, Ordering::Relaxed) >= limits::CHANNEL_WAITERS_MAX {
-            shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        // Counted from now on, and until it goes by whatever way.
+        let waiting = Waiting::new(&shared, parts.writes);
+        if waiting.before >= limits::CHANNEL_WAITERS_MAX {
             shared.stats.channel.refused.add(1);
+            shared.report(
+                &parts,
+                Category::Overload,
+                Severity::Warning,
+                "a request was refused: too many wait for storage",
+            );
             judge_unsent(permit);
             return Submitted::Refused(CommandError::TryAgain("storage is overloaded, the request was not executed"));
         }
         Submitted::Waiting(Box::pin(async move {
-            let _waiting = Waiting(shared.clone());
+            let _waiting = waiting;
             let patience = parts.deadline.saturating_sub(shared.clock.now());
             let mut timeout = shared.clock.sleep(patience);
             let mut sending = Box::pin(shared.clone().send(parts.clone(), buffer));
@@ -199,6 +228,8 @@ impl StorageClient {
                 Poll::Ready(sent) => Poll::Ready(sent),
                 Poll::Pending => timeout.as_mut().poll(context).map(|()| {
                     shared.stats.channel.timed_out.add(1);
+                    let what = "a request was refused: it found no room in the channel until its deadline";
+                    shared.report(&parts, Category::Overload, Severity::Warning, what);
                     Err(CommandError::TryAgain("storage is overloaded, the request was not executed in time"))
                 }),
             })
@@ -220,11 +251,23 @@ fn bytes_limit(bytes_max: usize) -> usize {
 }
 
 /// Counts one waiting connection, for as long as it lives.
-struct Waiting(Arc<Shared>);
+struct Waiting {
+    shared: Arc<Shared>,
+    writes: bool,
+    /// How many waited already.
+    before: usize,
+}
+
+impl Waiting {
+    fn new(shared: &Arc<Shared>, writes: bool) -> Waiting {
+        let before = shared.lane(writes).waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting { shared: shared.clone(), writes, before }
+    }
+}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.shared.lane(self.writes).waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -234,9 +277,13 @@ impl Shared {
         if by_writer { &self.senders.writes } else { &self.senders.reads }
     }
 
-    /// A request heavier than all of the channel passes alone.
+    fn lane(&self, writes: bool) -> &Lane {
+        &self.lanes[usize::from(writes)]
+    }
+
+    /// A request heavier than all of its lane passes alone.
     fn weight(&self, parts: &Parts) -> u32 {
-        parts.bytes.clamp(1, self.bytes_max.load(Ordering::Relaxed)) as u32
+        parts.bytes.clamp(1, self.lane(parts.writes).bytes_max.load(Ordering::Relaxed)) as u32
     }
 
     /// Sends at once; `Err`: there is no room (with the buffer), or storage is gone.
@@ -244,7 +291,9 @@ impl Shared {
         if self.is_cut(&failpoints::CHANNEL_SEND) {
             return Err(None);
         }
-        let Ok(share) = self.bytes.clone().try_acquire_many_owned(self.weight(parts)) else { return Err(Some(buffer)) };
+        let Ok(share) = self.lane(parts.writes).bytes.clone().try_acquire_many_owned(self.weight(parts)) else {
+            return Err(Some(buffer));
+        };
         match self.sender(parts.writes).try_reserve() {
             Ok(permit) => Ok(self.package(permit, parts, buffer, share)),
             Err(mpsc::error::TrySendError::Full(())) => Err(Some(buffer)),
@@ -280,9 +329,20 @@ impl Shared {
         parts: Parts,
         buffer: BytesMut,
     ) -> Result<ReplyReceiver<StorageResponse>, CommandError> {
-        let share = self.bytes.clone().acquire_many_owned(self.weight(&parts)).await.map_err(|_| self.gone())?;
+        let share = self
+            .lane(parts.writes)
+            .bytes
+            .clone()
+            .acquire_many_owned(self.weight(&parts))
+            .await
+            .map_err(|_| self.gone())?;
         let permit = self.sender(parts.writes).reserve().await.map_err(|_| self.gone())?;
         Ok(self.package(permit, &parts, buffer, share))
+    }
+
+    fn report(&self, parts: &Parts, category: Category, severity: Severity, what: &'static str) {
+        let report = Report::new(category, severity, Side::Network, what).request(&parts.id).client(parts.client.id);
+        self.stats.error_log.report(self.clock.now(), report);
     }
 
     fn gone(&self) -> CommandError {
@@ -393,6 +453,7 @@ impl InFlight {
         match withdrawal {
             Withdrawal::Ended(outcome) => self.judge(outcome),
             Withdrawal::Withdrawn => {
+                self.report(Severity::Warning, "a request was taken back at its deadline: it was not executed");
                 self.end(|metrics| &metrics.withdrawn, Verdict::Failure(AWAY));
                 Err(CommandError::TryAgain("storage did not start the request in time, it was not executed"))
             }
@@ -434,12 +495,16 @@ impl InFlight {
             Outcome::Done(response) => {
                 let verdict = match &response.engine_error {
                     None => Verdict::Success,
-                    Some(error) => Verdict::Failure(error.clone().into()),
+                    Some(error) => {
+                        self.report(Severity::Error, "a request was answered with the engine's error");
+                        Verdict::Failure(error.clone().into())
+                    }
                 };
                 self.end(|metrics| &metrics.answered, verdict);
                 Ok(response)
             }
             Outcome::NotExecuted => {
+                self.report(Severity::Warning, "storage dropped a request: it was not executed");
                 self.end(|metrics| &metrics.failed, Verdict::Failure(AWAY));
                 Err(CommandError::TryAgain("storage dropped the request, it was not executed"))
             }
@@ -453,12 +518,19 @@ impl InFlight {
     /// It started and its result is not known: of a write that leaves a doubt, of a read nothing.
     fn fail(&mut self, write: &'static str, read: &'static str) -> Result<StorageResponse, CommandError> {
         if self.parts.writes && !planted::is("doubt-is-called-refusal") {
+            self.report(Severity::Error, "a request is in doubt: it may have been executed");
             self.end(|metrics| &metrics.in_doubt, Verdict::Failure(AWAY));
             Err(CommandError::InDoubt(write))
         } else {
+            self.report(Severity::Warning, "storage did not finish a read");
             self.end(|metrics| &metrics.failed, Verdict::Nothing);
             Err(CommandError::TryAgain(read))
         }
+    }
+
+    /// What its client is told: the storage side reports the cause under the same id.
+    fn report(&self, severity: Severity, what: &'static str) {
+        self.shared.report(&self.parts, Category::Request, severity, what);
     }
 
     fn end(&mut self, how: fn(&ChannelMetrics) -> &Counter, verdict: Verdict) {

@@ -10,6 +10,7 @@ mod events;
 pub mod slot;
 mod waiters;
 
+use breaker::Breaker;
 pub use breaker::BreakerState;
 pub use client::{GaveUp, InFlight, Outgoing, StorageClient, Submitted};
 pub use events::KeyEventQueue;
@@ -23,7 +24,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
 use uuid::Uuid;
 
 use crate::engine::EngineError;
-use crate::keyspace::{Operation, WatchSet};
+use crate::keyspace::{CommandError, Operation, WatchSet};
 use crate::observe::{Client, CommandCounters};
 use crate::resp::{CommandArgs, Protocol};
 use slot::Responder;
@@ -124,6 +125,7 @@ pub struct MessageChannel {
     pub writes: Arc<Mutex<mpsc::Receiver<StorageRequest>>>,
     /// Requests that only read, for the readers.
     pub reads: Arc<Mutex<mpsc::Receiver<StorageRequest>>>,
+    breaker: Arc<Breaker>,
 }
 
 /// The sending ends; see [`StorageClient`].
@@ -135,10 +137,16 @@ struct Senders {
 
 impl MessageChannel {
     /// Each of the two queues holds `capacity` requests (`channel-capacity`).
-    fn new(capacity: usize) -> (Senders, MessageChannel) {
+    fn new(capacity: usize, breaker: Arc<Breaker>) -> (Senders, MessageChannel) {
         let (writes, writes_end) = mpsc::channel(capacity);
         let (reads, reads_end) = mpsc::channel(capacity);
-        let ends = MessageChannel { writes: Arc::new(Mutex::new(writes_end)), reads: Arc::new(Mutex::new(reads_end)) };
+        let (writes_end, reads_end) = (Arc::new(Mutex::new(writes_end)), Arc::new(Mutex::new(reads_end)));
+        let ends = MessageChannel { writes: writes_end, reads: reads_end, breaker };
         (Senders { writes, reads }, ends)
+    }
+
+    /// Storage knows that it takes no writes: they are refused from now on, but for one now and then that tries.
+    pub fn trip_breaker(&self, cause: CommandError) {
+        self.breaker.trip(cause);
     }
 }

@@ -14,7 +14,7 @@ use crate::channel::{KeyEventQueue, StorageClient, StorageCommand, Waiters};
 use crate::config::{ConfigSetError, LiveConfig, Pairs};
 use crate::env::{Domain, Env, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache, WatchSet, Watches};
-use crate::observe::{Client, Clients, ServerStats};
+use crate::observe::{Client, Clients, Report, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
 use crate::resp::{CommandArgs, Protocol};
 use crate::storage::{BackgroundTaskManager, EngineTrouble, StorageState, Surroundings, answer_from_memory};
@@ -183,6 +183,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Tells the error log.
+    pub fn report(&self, report: Report<'_>) {
+        self.stats.error_log.report(self.env.clock.now(), report);
+    }
+
     /// Clients that wait in a blocking command.
     pub fn blocked_clients(&self) -> u64 {
         self.waiters.len() as u64 + self.stats.clients_in_wait.get()

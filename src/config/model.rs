@@ -135,6 +135,8 @@ pub struct RuntimeConfig {
     pub breaker_failures: u64,
     /// `breaker-pause`: until its first probe.
     pub breaker_pause_ms: u64,
+    /// `watchdog-timeout`: until a storage thread counts as hung; 0: never.
+    pub watchdog_timeout_ms: u64,
     /// `batch-size`: operations of one group commit.
     pub batch_size: usize,
     /// `batch-max-bytes`: bytes of one group commit.
@@ -156,6 +158,8 @@ pub struct StorageConfig {
     pub fsync: Fsync,
     /// `record-cache-size`.
     pub record_cache_bytes: usize,
+    /// `disk-reserve`: bytes to be kept free; `None`: as the size of the disk asks for.
+    pub disk_reserve_bytes: Option<u64>,
     /// `background-flush-interval`; 0: none.
     pub flush_interval_s: u64,
     /// `background-compact-interval`; 0: none.
@@ -190,6 +194,22 @@ pub struct RocksDbConfig {
     pub level0_stop_writes_trigger: i32,
     /// Bytes of log that hold back a flush at most.
     pub max_total_wal_size: u64,
+}
+
+impl RocksDbConfig {
+    /// As much smaller as a disk of this size asks for: after a full disk RocksDB takes writes again once a memtable would
+    /// find room, and it keeps its log until all memtables that are in it are written out. 0: its size is not known.
+    pub fn fitted_to(&self, disk_bytes: u64) -> RocksDbConfig {
+        let part = |least: u64, share: u64| match disk_bytes {
+            0 => usize::MAX,
+            bytes => usize::try_from((bytes / share).max(least)).unwrap_or(usize::MAX),
+        };
+        RocksDbConfig {
+            write_buffer_size: self.write_buffer_size.min(part(64 << 10, 32)),
+            max_total_wal_size: self.max_total_wal_size.min(part(1 << 20, 8) as u64),
+            ..self.clone()
+        }
+    }
 }
 
 /// What is said about commands as a whole.

@@ -210,6 +210,10 @@ pub static DIRECTIVES: &[Directive] = &[
     active(STORAGE, "appendfsync", Kind::Word(Fsync::WORDS), "everysec", |c, v| c.storage.fsync = Fsync::of(v.word()),
         "When the log is forced to disk: always before each answer, once a second, or no (when the system pleases). \
          A crash of this process loses nothing acknowledged under any of them; a power cut may, except under always."),
+    active(STORAGE, "disk-reserve", memory(0, limits::DISK_RESERVE_AUTO), "auto",
+        |c, v| c.storage.disk_reserve_bytes = Some(v.number()).filter(|bytes| *bytes != limits::DISK_RESERVE_AUTO),
+        "Bytes of the disk that are kept free: below it commands that take room are refused, deletes and reads go on; 0 \
+         keeps none, auto a twentieth of the disk, 16mb to 1gb.").auto(|_| Value::Memory(limits::DISK_RESERVE_AUTO)),
     active(STORAGE, "background-flush-interval", INT, "0", |c, v| c.storage.flush_interval_s = v.number(),
         "Seconds between two flushes of all memtables, which shorten recovery; 0 leaves it to the engine."),
     active(STORAGE, "background-compact-interval", INT, "0", |c, v| c.storage.compact_interval_s = v.number(),
@@ -237,6 +241,10 @@ pub static DIRECTIVES: &[Directive] = &[
          refuses."),
     active(RUNTIMES, "breaker-pause", integer(10, 2_000), "250", |c, v| c.runtime.breaker_pause_ms = v.number(),
         "Milliseconds until one write may try whether storage is back; doubled each time that it is not, up to 2000."),
+    active(RUNTIMES, "watchdog-timeout", integer(0, 86_400_000), "30000",
+        |c, v| c.runtime.watchdog_timeout_ms = v.number(),
+        "Milliseconds that a storage thread may be at one piece of work before it counts as hung: a reader is then \
+         replaced, of a writer it is told and writes are refused; 0 never."),
     active(RUNTIMES, "batch-size", integer(1, 65_536), "256", |c, v| c.runtime.batch_size = v.number(),
         "Operations committed together at most. Bounds what one commit can delay."),
     active(RUNTIMES, "batch-max-bytes", memory(64 * KB, GB), "1mb", |c, v| c.runtime.batch_bytes_max = v.number(),

@@ -179,6 +179,7 @@ fn every_directive_of_redis_is_known_with_its_default_and_its_mutability() {
     let ours = DIRECTIVES.iter().filter(|row| row.change != Change::FileOnly && !listed.contains(row.name));
     let ours: Vec<&str> = ours.map(|row| row.name).filter(|name| !name.starts_with("rocksdb.")).collect();
     let expected = [
+        "disk-reserve",
         "background-flush-interval",
         "background-compact-interval",
         "runtime-mode",
@@ -189,6 +190,7 @@ fn every_directive_of_redis_is_known_with_its_default_and_its_mutability() {
         "request-timeout",
         "breaker-failures",
         "breaker-pause",
+        "watchdog-timeout",
         "batch-size",
         "batch-max-bytes",
         "batch-timeout",
@@ -204,6 +206,22 @@ fn every_directive_of_redis_is_known_with_its_default_and_its_mutability() {
         "metrics-log-interval",
     ];
     assert_eq!(ours, expected);
+}
+
+#[test]
+fn a_small_disk_makes_memtables_and_log_smaller_and_nothing_larger() {
+    let knobs = RocksDbConfig { write_buffer_size: 128 << 20, max_total_wal_size: 1 << 30, ..RocksDbConfig::default() };
+    for (disk_bytes, memtable, log) in [
+        (0, 128 << 20, 1 << 30),
+        (100 << 30, 128 << 20, 1 << 30),
+        (1 << 30, 32 << 20, 128 << 20),
+        (32 << 20, 1 << 20, 4 << 20),
+        (1 << 20, 64 << 10, 1 << 20),
+    ] {
+        let fitted = knobs.fitted_to(disk_bytes);
+        assert_eq!((fitted.write_buffer_size, fitted.max_total_wal_size), (memtable, log), "{disk_bytes}");
+        assert_eq!(fitted, fitted.fitted_to(disk_bytes));
+    }
 }
 
 #[test]
@@ -595,7 +613,7 @@ fn config_get_finds_names_aliases_and_patterns_once_each() {
         ),
         (&["storage-threads"], &["storage-threads auto"]),
         (&["watchdog-period"], &["watchdog-period 0"]),
-        (&["watchdog*"], &[]),
+        (&["watchdog*"], &["watchdog-timeout 30000"]),
         (&["rename-command", "user", "include", "nothing", ""], &[]),
     ] {
         assert_eq!(get(&live, patterns), expected, "{patterns:?}");

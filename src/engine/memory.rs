@@ -85,6 +85,17 @@ impl MemoryDisk {
         self.changed.notify_all();
     }
 
+    /// How many bytes of keys and values it has room for; `None`: as many as there will be.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity = bytes;
+    }
+
+    /// Its size and what is free of it, if it has a size.
+    pub fn room(&self) -> Option<(u64, u64)> {
+        let state = self.state.lock();
+        state.capacity.map(|capacity| (capacity, capacity.saturating_sub(state.bytes as u64)))
+    }
+
     /// The present fault.
     pub fn fault(&self) -> Option<DiskFault> {
         self.state.lock().fault
@@ -121,6 +132,8 @@ struct State {
     /// Keys and values of all versions.
     bytes: usize,
     syncs: u64,
+    /// Bytes of keys and values that it has room for.
+    capacity: Option<u64>,
     fault: Option<DiskFault>,
     /// Sessions so far: the next one's name.
     sessions: u64,
@@ -400,6 +413,9 @@ impl Engine for MemoryEngine {
         }
         if batch.is_empty() {
             return Ok(());
+        }
+        if state.capacity.is_some_and(|capacity| (state.bytes + batch.size_bytes()) as u64 > capacity) {
+            return Err(EngineError::NoSpace("the disk is full".into()));
         }
         state.append(batch);
         if options.durability == Durability::Synced {
@@ -701,6 +717,23 @@ mod tests {
         assert_eq!(get(&*engine, "k"), None);
         disk.set_fault(None);
         assert_eq!(put(&engine, "k", "v", SYNCED), Ok(()));
+    }
+
+    #[test]
+    fn a_disk_of_a_size_has_room_until_it_is_full_and_again_after_a_delete() {
+        let disk = MemoryDisk::new();
+        let engine = open(&disk);
+        assert_eq!(disk.room(), None);
+        disk.set_capacity(Some(12));
+        put(&engine, "k", "12345", SYNCED).unwrap();
+        assert_eq!(disk.room(), Some((12, 6)));
+        assert!(matches!(put(&engine, "x", "123456", SYNCED), Err(EngineError::NoSpace(_))));
+        assert_eq!(get(&*engine, "x"), None);
+        let mut batch = WriteBatch::new();
+        batch.delete(CF, "k");
+        engine.write(&batch, SYNCED).unwrap();
+        assert_eq!(disk.room(), Some((12, 12)));
+        assert_eq!(put(&engine, "x", "123456", SYNCED), Ok(()));
     }
 
     #[test]

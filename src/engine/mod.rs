@@ -19,6 +19,7 @@ pub mod thread;
 use bytes::Bytes;
 
 use crate::config::RocksDbConfig;
+use crate::observe::Category;
 
 /// The column families, in the order in which they are created. The names are on disk: never rename, never reuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -308,4 +309,21 @@ pub enum EngineError {
     Locked(String),
     #[error("the engine is closed")]
     Closed,
+}
+
+impl EngineError {
+    /// Under which it is reported.
+    pub fn category(&self) -> Category {
+        match self {
+            EngineError::WriteStall => Category::Stall,
+            EngineError::NoSpace(_) => Category::Space,
+            EngineError::SyncFailed(_) => Category::Sync,
+            EngineError::Corruption(_) => Category::Corruption,
+            EngineError::WouldBlock
+            | EngineError::ReadOnly(_)
+            | EngineError::Io(_)
+            | EngineError::Locked(_)
+            | EngineError::Closed => Category::Engine,
+        }
+    }
 }

@@ -11,7 +11,7 @@ pub trait Host: Send + Sync {
     /// Tells the init system something (`READY=1`, `STOPPING=1`), in the words of sd_notify. Nobody need be listening.
     fn notify(&self, state: &str);
 
-    /// What lies in a directory and how much room there is beside it. May block.
+    /// What lies in a directory. May block.
     fn space(&self, directory: &Path) -> io::Result<Space>;
 
     /// What this process uses.
@@ -21,16 +21,13 @@ pub trait Host: Send + Sync {
     fn pools(&self) -> Vec<PoolUsage>;
 }
 
-/// Bytes of a data directory and of the disk that it is on.
+/// Bytes of a data directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
     /// Files of the engine's write-ahead log.
     pub wal_bytes: u64,
     /// All files, subdirectories not counted.
     pub directory_bytes: u64,
-    /// What this process may still write.
-    pub free_bytes: u64,
-    pub disk_bytes: u64,
 }
 
 /// A machine without an init system that listens, and whose disk and processes cannot be asked: a simulated one.

@@ -51,6 +51,14 @@ pub struct Env {
     pub host: Arc<dyn Host>,
 }
 
+/// The room on a disk, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// What this process may still write.
+    pub free_bytes: u64,
+    pub disk_bytes: u64,
+}
+
 /// Opens the store, and reads and writes the few small files beside it. Called on engine threads only: any of it may
 /// block for as long as the disk pleases.
 pub trait StorageDoor: Send + Sync {
@@ -61,4 +69,9 @@ pub trait StorageDoor: Send + Sync {
     fn replace_file(&self, path: &Path, content: &[u8]) -> std::io::Result<()>;
 
     fn read_file(&self, path: &Path) -> std::io::Result<String>;
+
+    /// How much room the disk of a directory has. An error: it cannot be asked, and is taken to have enough.
+    fn room(&self, _directory: &Path) -> std::io::Result<Room> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
 }

@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Address, BoxFuture, Clock, Domain, DomainSpec, Env, Host, Incoming, ListenOptions, Listener, Network, RandomSource,
-    Runtimes, ShutdownRequest, Space, StorageDoor, Stream,
+    Room, Runtimes, ShutdownRequest, Space, StorageDoor, Stream,
 };
 use crate::config::{Config, Machine};
 use crate::engine::thread::mark_engine_thread;
@@ -300,8 +300,21 @@ struct RealStorage;
 impl StorageDoor for RealStorage {
     #[cfg(feature = "rocks")]
     fn open(&self, config: &Config) -> Result<Arc<dyn Engine>, EngineError> {
-        let options = (&config.storage.rocksdb).into();
-        Ok(crate::engine::rocks::RocksEngine::open(&config.storage.dir, &options)?)
+        let configured = &config.storage.rocksdb;
+        // A directory that cannot be made is for the engine to complain about.
+        let _ = std::fs::create_dir_all(&config.storage.dir);
+        let disk_bytes = self.room(&config.storage.dir).map_or(0, |room| room.disk_bytes);
+        let fitted = configured.fitted_to(disk_bytes);
+        if fitted != *configured {
+            let (memtable, log) = (fitted.write_buffer_size, fitted.max_total_wal_size);
+            tracing::info!(
+                disk_bytes,
+                memtable,
+                log,
+                "the disk is small: memtables and log are smaller than configured"
+            );
+        }
+        Ok(crate::engine::rocks::RocksEngine::open(&config.storage.dir, &(&fitted).into())?)
     }
 
     /// Without RocksDB there is only memory: nothing survives this process.
@@ -326,6 +339,11 @@ impl StorageDoor for RealStorage {
     fn read_file(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(path)
     }
+
+    fn room(&self, directory: &Path) -> io::Result<Room> {
+        let disk = rustix::fs::statvfs(directory)?;
+        Ok(Room { free_bytes: disk.f_bavail * disk.f_frsize, disk_bytes: disk.f_blocks * disk.f_frsize })
+    }
 }
 
 struct RealHost;
@@ -339,12 +357,7 @@ impl Host for RealHost {
     }
 
     fn space(&self, directory: &Path) -> io::Result<Space> {
-        let disk = rustix::fs::statvfs(directory)?;
-        let mut space = Space {
-            free_bytes: disk.f_bavail * disk.f_frsize,
-            disk_bytes: disk.f_blocks * disk.f_frsize,
-            ..Space::default()
-        };
+        let mut space = Space::default();
         for entry in std::fs::read_dir(directory)? {
             let entry = entry?;
             // A file that went meanwhile takes no room.
@@ -404,7 +417,8 @@ mod tests {
         std::fs::create_dir(directory.path().join("other.log")).unwrap();
         let space = RealHost.space(directory.path()).unwrap();
         assert_eq!((space.wal_bytes, space.directory_bytes), (100, 1100));
-        assert!(space.free_bytes > 0 && space.disk_bytes >= space.free_bytes, "{space:?}");
+        let room = RealStorage.room(directory.path()).unwrap();
+        assert!(room.free_bytes > 0 && room.disk_bytes >= room.free_bytes, "{room:?}");
         assert!(RealHost.space(&directory.path().join("nowhere")).is_err());
     }
 }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use super::TxnError;
 use crate::engine::EngineError;
 use crate::limits;
+use crate::observe::Category;
 
 /// The failure of one command. `Display` is the reply without its leading `-`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -42,6 +43,11 @@ pub enum CommandError {
     /// May have been executed.
     #[error("INDOUBT {0}")]
     InDoubt(&'static str),
+    /// The disk's reserve is touched, and the command would take more of it.
+    #[error(
+        "NOSPACE the disk is nearly full, the command was not executed; delete keys or free space (see disk-reserve)"
+    )]
+    DiskReserve,
     /// No error: a blocking command found nothing, and waits if it may.
     #[error("ERR internal error: a command that waits was not made to")]
     WouldWait,
@@ -67,6 +73,14 @@ impl CommandError {
     /// An error whose text, code included, is put together from `parts`: ours, and what the client said.
     pub fn echo(parts: &[&[u8]]) -> CommandError {
         CommandError::Echo(parts.concat())
+    }
+
+    /// Under which the error log counts it, where nobody but the server itself is told.
+    pub fn category(&self) -> Category {
+        match self {
+            CommandError::Storage(error) => error.category(),
+            _ => Category::Background,
+        }
     }
 
     /// The reply without its leading `-`.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::engine::{ColumnFamily, Cursor, Direction, EngineError, Entry, ReadTier, Scan, View, WriteBatch};
 use crate::layout::Malformed;
+use crate::observe::Category;
 
 /// Why a read within a transaction failed. The first two are no failures: the caller runs the operation again, as told.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -20,6 +21,16 @@ pub enum TxnError {
     NeedsDisk,
     #[error(transparent)]
     Engine(EngineError),
+}
+
+impl TxnError {
+    /// Under which it is reported.
+    pub fn category(&self) -> Category {
+        match self {
+            TxnError::Engine(error) => error.category(),
+            TxnError::NeedsSnapshot | TxnError::NeedsDisk => Category::Engine,
+        }
+    }
 }
 
 impl From<EngineError> for TxnError {

@@ -31,7 +31,7 @@ use crate::commands::{CommandError, Flag, Next, Operation, Run, Session};
 use crate::env::{BoxFuture, Random, Stream};
 use crate::failpoints;
 use crate::limits;
-use crate::observe::{PauseKind, Ran};
+use crate::observe::{Category, PauseKind, Ran, Report, Severity, Side};
 use crate::planted;
 use crate::resp::{CommandArgs, DecodeLimits, Decoder, Protocol, ReplyBuffer};
 use blocked::{Blocked, End, Outcome};
@@ -405,6 +405,10 @@ impl Connection {
         if self.session.transaction.is_some() && call.command.has(Flag::NoMulti) {
             return Err(CommandError::custom("ERR Command not allowed inside a transaction"));
         }
+        if self.session.server.stats.storage.reserve_breached.get() != 0 && self.takes_room(call) {
+            self.session.server.stats.storage.refused_for_room.add(1);
+            return Err(CommandError::DiskReserve);
+        }
         if self.session.is_subscriber_only() && !is_allowed_while_subscribed(call) {
             return Err(CommandError::custom(format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
@@ -413,6 +417,13 @@ impl Connection {
             )));
         }
         Ok(())
+    }
+
+    /// Whether it may make the data larger: by the flag that Redis has for a full memory. EXEC does what it runs does.
+    fn takes_room(&self, call: &Call) -> bool {
+        let transaction = self.session.transaction.as_ref().filter(|_| call.command.name == "exec");
+        let queue = transaction.map_or(&[][..], |transaction| &transaction.queue);
+        call.command.has(Flag::Denyoom) || queue.iter().any(|queued| queued.call.command.has(Flag::Denyoom))
     }
 
     /// Refuses a command before it runs: what it would have been part of can then not run either.
@@ -761,11 +772,10 @@ impl Connection {
         let hard = if listens { limits.pubsub } else { limits.normal }.hard_bytes;
         if hard > 0 && self.output.len() as u64 > hard {
             let client = &self.session.client;
-            tracing::warn!(
-                client = client.id,
-                bytes = self.output.len(),
-                "client dropped: output buffer limit reached"
-            );
+            let what = "client dropped: output buffer limit reached";
+            let report = Report::new(Category::Connection, Severity::Warning, Side::Network, what);
+            let bytes = self.output.len();
+            self.session.server.report(report.client(client.id).subject(&format_args!("{bytes} bytes")));
             client.kill();
         }
     }

@@ -14,6 +14,7 @@ use crate::config::{Config, NetworkConfig};
 use crate::env::{Address, Exit, Incoming, ListenOptions, Listener, Task};
 use crate::failpoints;
 use crate::limits;
+use crate::observe::{Category, Report, Severity, Side};
 use crate::planted;
 
 /// Why the network side did not start, or does not listen where it was told to.
@@ -155,7 +156,9 @@ impl Listeners {
     pub async fn stopped(&mut self) {
         for mut open in std::mem::take(&mut self.open) {
             if let Exit::Panicked(panic) = open.task.exit().await {
-                tracing::error!(panic, "a listener panicked: this is a bug");
+                let what = "a listener panicked: this is a bug";
+                let report = Report::new(Category::Panic, Severity::Error, Side::Network, what);
+                self.server.report(report.error(&panic));
             }
         }
     }
@@ -211,7 +214,9 @@ impl Accepting {
                 }
                 Err(error) => {
                     server.stats.accept_errors.add(1);
-                    tracing::warn!(%error, "accept failed");
+                    let what = "a connection could not be accepted";
+                    let report = Report::new(Category::Connection, Severity::Warning, Side::Network, what);
+                    server.report(report.error(&error));
                     server.env.clock.sleep(limits::ACCEPT_ERROR_PAUSE).await;
                 }
             }

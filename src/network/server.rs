@@ -13,7 +13,7 @@ use super::sweeper;
 use crate::commands::Session;
 use crate::commands::context::Server;
 use crate::env::{BoxFuture, Exit, Incoming, Stream, Task};
-use crate::observe::Client;
+use crate::observe::{Category, Client, Report, Severity, Side};
 
 const MAX_CLIENTS_REPLY: &[u8] = b"-ERR max number of clients reached\r\n";
 const PROTECTED_REPLY: &[u8] =
@@ -91,7 +91,9 @@ impl NetworkServer {
     async fn end_tasks(&mut self) {
         for mut task in std::mem::take(&mut self.tasks) {
             if let Exit::Panicked(panic) = task.exit().await {
-                tracing::error!(panic, "a task of the network server panicked: this is a bug");
+                let what = "a task of the network server panicked: this is a bug";
+                let report = Report::new(Category::Panic, Severity::Error, Side::Network, what);
+                self.server.report(report.error(&panic));
             }
         }
     }
@@ -139,7 +141,15 @@ fn move_over(connection: Connection, registration: Registration) {
                 drop(moved);
                 serve(connection, registration).await;
             }
-            Err(error) => tracing::error!(%error, client = registration.client.id, "a connection could not be moved"),
+            Err(error) => {
+                let report = Report::new(
+                    Category::Connection,
+                    Severity::Error,
+                    Side::Network,
+                    "a connection could not be moved",
+                );
+                server.report(report.error(&error).client(registration.client.id));
+            }
         }
     });
 }
@@ -158,6 +168,11 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let what = "a connection panicked and was closed: this is a bug";
+            let report = Report::new(Category::Panic, Severity::Error, Side::Network, what);
+            self.server.report(report.client(self.client.id));
+        }
         self.server.clients.disconnect(self.client.id);
         self.server.stats.runtime.connections_closed.add(1);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::commands::context::Server;
 use crate::limits;
-use crate::observe::Client;
+use crate::observe::{Category, Client, Report, Severity, Side};
 
 /// Runs until the server drains.
 pub async fn run(server: Arc<Server>) {
@@ -51,7 +51,9 @@ fn sweep(server: &Server) {
         }
         let soft = if client.subscriptions.any() { limits.pubsub } else { limits.normal };
         if soft.soft_bytes > 0 && is_over_soft_limit(client, now_ms, soft.soft_bytes, soft.soft_seconds) {
-            tracing::warn!(client = client.id, "client dropped: soft output buffer limit reached");
+            let what = "client dropped: soft output buffer limit reached";
+            let report = Report::new(Category::Connection, Severity::Warning, Side::Network, what);
+            server.report(report.client(client.id));
             client.kill();
         }
     });

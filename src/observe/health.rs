@@ -89,10 +89,13 @@ pub enum Condition {
     WriteStall,
     /// What storage can do: everything, only read and delete, only read.
     StorageMode,
+    /// Whether the disk has more room than its reserve.
+    DiskReserve,
 }
 
 impl Condition {
-    pub const ALL: [Condition; 3] = [Condition::Breaker, Condition::WriteStall, Condition::StorageMode];
+    pub const ALL: [Condition; 4] =
+        [Condition::Breaker, Condition::WriteStall, Condition::StorageMode, Condition::DiskReserve];
 
     /// The check that shows it.
     pub fn name(self) -> &'static str {
@@ -100,6 +103,7 @@ impl Condition {
             Condition::Breaker => "breaker",
             Condition::WriteStall => "write-stall",
             Condition::StorageMode => "storage-mode",
+            Condition::DiskReserve => "disk-reserve",
         }
     }
 
@@ -109,13 +113,14 @@ impl Condition {
             Condition::Breaker => "requests are let through to storage",
             Condition::WriteStall => "writes are not held up",
             Condition::StorageMode => "reads and writes are served",
+            Condition::DiskReserve => "the disk has room",
         }
     }
 
     pub fn side(self) -> Side {
         match self {
             Condition::Breaker => Side::Channel,
-            Condition::WriteStall | Condition::StorageMode => Side::Storage,
+            Condition::WriteStall | Condition::StorageMode | Condition::DiskReserve => Side::Storage,
         }
     }
 }

@@ -43,6 +43,10 @@ pub struct RuntimeMetrics {
     pub startup_bytes: Counter,
     /// Threads of the storage runtime that panicked and were started again.
     pub threads_restarted: Counter,
+    /// Readers that did not come back, and in whose place another was started.
+    pub threads_replaced: Counter,
+    /// Storage threads that do not come back, replaced or not.
+    pub threads_hung: Counter,
     /// Times that the storage side was started, the first included.
     pub storage_starts: Counter,
     /// Processor time by pool of threads, as last read.
@@ -134,6 +138,13 @@ pub struct StorageMetrics {
     pub directory_bytes: Counter,
     pub free_bytes: Counter,
     pub disk_bytes: Counter,
+    /// What is to be kept free, and 1 while less is: then commands that take room are refused, and how many were.
+    pub reserve_bytes: Counter,
+    pub reserve_breached: Counter,
+    pub refused_for_room: Counter,
+    /// Bytes a second that pacing holds writes to (0: it does not), and how long it has held the writer, in microseconds.
+    pub pace_bytes_per_second: Counter,
+    pub paced_us: Counter,
 }
 
 impl StorageMetrics {

@@ -3,6 +3,7 @@
 //! It must never make anyone wait: counters are atomics, locks are held for a field copy and never across an await.
 
 mod clients;
+mod error_log;
 mod health;
 mod histogram;
 mod history;
@@ -17,6 +18,7 @@ mod slowlog;
 mod stats;
 
 pub use clients::{Client, ClientFacts, Clients, Pause, PauseKind, Unblock};
+pub use error_log::{Category, ErrorLog, Report, Severity};
 pub use health::{Condition, Finding, Health, HealthChange, HealthReport, Phase, Side, Status};
 pub use histogram::{Distribution, Histogram};
 pub use history::{History, Second, Totals};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::{
-    ChannelMetrics, Client, Health, Histogram, History, LatencyMonitor, RuntimeMetrics, Sampler, SlowLog,
+    ChannelMetrics, Client, ErrorLog, Health, Histogram, History, LatencyMonitor, RuntimeMetrics, Sampler, SlowLog,
     StorageMetrics,
 };
 use crate::config::MonitoringConfig;
@@ -135,6 +135,7 @@ pub struct ServerStats {
     pub latency: LatencyMonitor,
     pub sampler: Sampler,
     pub health: Health,
+    pub error_log: ErrorLog,
     pub history: History,
     errors: Mutex<BTreeMap<String, u64>>,
 }

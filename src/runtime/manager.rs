@@ -13,12 +13,12 @@ use crate::channel::{MessageChannel, StorageClient};
 use crate::commands::CommandTable;
 use crate::commands::context::{Reconfigure, Server};
 use crate::config::{Config, ConfigSetError, Directive, LiveConfig, Pairs, RocksDbConfig, RuntimeMode};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache};
 use crate::limits;
 use crate::network::{Adopted, Bound, Home, HttpServer, NetworkError, NetworkServer, client_addresses, http_addresses};
-use crate::observe::{Clients, Phase, ServerStats, set_log_style};
+use crate::observe::{Category, Clients, Phase, Report, ServerStats, Severity, Side, set_log_style};
 use crate::planted;
 use crate::pubsub::Registry;
 use crate::storage::{BackgroundTaskManager, StorageError, StorageParts, StorageServer, on_engine_thread};
@@ -34,6 +34,8 @@ pub enum StartError {
     Network(#[from] NetworkError),
     #[error("storage is not healthy after its start")]
     Unhealthy,
+    #[error("storage has failed for good: {0}")]
+    GaveUp(String),
 }
 
 /// How the two sides are.
@@ -202,7 +204,9 @@ impl RuntimeManager {
         self.server.records.clear();
         let mut attempt = 1;
         while let Err(error) = self.start_storage(None).await {
-            tracing::error!(%error, attempt, "storage could not be opened anew");
+            let report =
+                Report::new(Category::Recovery, Severity::Critical, Side::Storage, "storage could not be opened anew");
+            self.server.report(report.error(&error).subject(&format_args!("attempt {attempt}")));
             if attempt == limits::REOPEN_ATTEMPTS_MAX {
                 return Err(error);
             }
@@ -331,6 +335,7 @@ impl RuntimeManager {
 
     async fn tune(&self, knobs: RocksDbConfig) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(storage) = &self.storage else { return Ok(()) };
+        let knobs = knobs.fitted_to(self.server.stats.storage.disk_bytes.get());
         let engine = storage.state.engine.clone();
         Ok(on_engine_thread(&*self.storage_domain, move || engine.tune(&knobs)).await??)
     }
@@ -342,7 +347,9 @@ impl RuntimeManager {
         let (pairs, fixed) = match on_engine_thread(&*self.storage_domain, read).await? {
             Ok(read) => read,
             Err(errors) => {
-                tracing::error!(%errors, "the configuration could not be read again, nothing has changed");
+                let what = "the configuration could not be read again, nothing has changed";
+                let report = Report::new(Category::Configuration, Severity::Error, Side::Network, what);
+                self.server.report(report.error(&errors));
                 return Ok(());
             }
         };
@@ -351,7 +358,11 @@ impl RuntimeManager {
         }
         match self.reconfigure(&pairs).await? {
             Ok(()) => tracing::info!(directives = pairs.len(), "the configuration was read again"),
-            Err(error) => tracing::error!(%error, "the configuration was read again, and nothing has changed"),
+            Err(error) => {
+                let what = "the configuration was read again, and nothing has changed";
+                let report = Report::new(Category::Configuration, Severity::Error, Side::Network, what);
+                self.server.report(report.error(&error));
+            }
         }
         Ok(())
     }
@@ -386,10 +397,25 @@ impl RuntimeManager {
             let engine = storage.stop().await;
             self.server.storage_state.store(None);
             let close = move || if planted::is("engine-not-closed") { Ok(()) } else { engine.close() };
-            match on_engine_thread(&*self.storage_domain, close).await {
+            let closed = on_engine_thread(&*self.storage_domain, close);
+            let clock = self.server.env.clock.clone();
+            let closed = tokio::select! {
+                biased;
+                closed = closed => closed,
+                () = clock.sleep(limits::STORAGE_STOP_PATIENCE) => Ok(Err(EngineError::Io("it does not return".into()))),
+            };
+            match closed {
                 Ok(Ok(())) => tracing::info!("storage is synced and closed"),
-                Ok(Err(error)) => tracing::error!(%error, "storage could not be closed cleanly"),
-                Err(error) => tracing::error!(%error, "storage could not be closed"),
+                Ok(Err(error)) => {
+                    let what = "storage could not be closed cleanly";
+                    let report = Report::new(error.category(), Severity::Error, Side::Storage, what);
+                    self.server.report(report.error(&error));
+                }
+                Err(error) => {
+                    let what = "storage could not be closed";
+                    let report = Report::new(Category::Recovery, Severity::Error, Side::Storage, what);
+                    self.server.report(report.error(&error));
+                }
             }
         }
         self.network_home.shutdown();
@@ -406,7 +432,9 @@ impl RuntimeManager {
         }
         let left = self.server.clients.len();
         if left > 0 {
-            tracing::warn!(clients = left, "some clients did not finish in time");
+            let what = "some clients did not finish in time";
+            let report = Report::new(Category::Connection, Severity::Warning, Side::Network, what);
+            self.server.report(report.subject(&format_args!("{left} clients")));
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::server::{StopSignal, StorageState};
 use crate::engine::{ColumnFamily, EngineError};
 use crate::env::Clock;
+use crate::observe::{Category, Report, Severity, Side};
 
 /// A kind of background work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,13 +281,13 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         {
             let outcome = state.engine.flush();
             run.step();
-            finish(run, outcome);
+            finish(&state, run, outcome);
         }
         if manager.is_waiting(BackgroundTask::Compact)
             && let Some(run) = manager.begin(BackgroundTask::Compact, ColumnFamily::ALL.len() as u64)
         {
             let outcome = compact(&state, &run, &stop);
-            finish(run, outcome);
+            finish(&state, run, outcome);
         }
     }
 }
@@ -327,7 +328,7 @@ fn compact(state: &StorageState, run: &Run<'_>, stop: &StopSignal) -> Result<(),
     Ok(())
 }
 
-fn finish(run: Run<'_>, outcome: Result<(), EngineError>) {
+fn finish(state: &StorageState, run: Run<'_>, outcome: Result<(), EngineError>) {
     let task = run.task.name();
     let took = run.manager.clock.now().saturating_sub(run.began);
     match outcome {
@@ -336,7 +337,8 @@ fn finish(run: Run<'_>, outcome: Result<(), EngineError>) {
             run.end(Ok(()), 1);
         }
         Err(error) => {
-            tracing::warn!(task, %error, "background task failed");
+            let report = Report::new(Category::Background, Severity::Error, Side::Storage, "a background task failed");
+            state.report(report.subject(&task).error(&error));
             run.end(Err(error.to_string()), 0);
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::execute::{Restart, execute};
+use super::execute::{Caller, Restart, execute};
 use super::server::StorageState;
 use super::transaction;
 use crate::channel::slot::{CommitRecord, Started};
@@ -17,7 +17,7 @@ use crate::env;
 use crate::failpoints::{self, Fault};
 use crate::keyspace::{CommandError, DatabaseMap, Keyspace, Txn};
 use crate::limits;
-use crate::observe::Client;
+use crate::observe::{Category, Client, Report, Severity, Side};
 use crate::planted;
 use crate::resp::{Protocol, ReplyBuffer};
 
@@ -119,6 +119,7 @@ impl<'e> BatchProcessor<'e> {
         let Some(mut started) = responder.start() else { return };
         tracing::debug!(request = %id, client = client.id, "request started by the writer");
         self.state.stats.runtime.queue.record(now.saturating_sub(sent_at));
+        let caller = Caller { client: &client, request: Some(id) };
         let mut next_step = first;
         let mut parts = None;
         while next_step < steps.len() && replies.len() < limits::REPLY_CHUNK_BYTES {
@@ -126,9 +127,9 @@ impl<'e> BatchProcessor<'e> {
                 Step::Reply(bytes) => replies.extend_from_slice(bytes),
                 Step::Run(command) => {
                     self.begin();
-                    self.command(command, &client, &mut replies);
+                    self.command(command, caller, &mut replies);
                 }
-                Step::Exec(transaction) => parts = self.transaction(transaction, &client, &mut replies),
+                Step::Exec(transaction) => parts = self.transaction(transaction, caller, &mut replies),
                 Step::Wait(_) => unreachable!("invariant: what waits comes alone"),
             }
             if !(planted::is("transaction-wakes-nobody") && matches!(steps[next_step], Step::Exec(_))) {
@@ -142,9 +143,9 @@ impl<'e> BatchProcessor<'e> {
         self.ran.push(Ran { client, started, origin });
     }
 
-    fn command(&mut self, command: &StorageCommand, client: &Client, replies: &mut BytesMut) {
+    fn command(&mut self, command: &StorageCommand, caller: Caller<'_>, replies: &mut BytesMut) {
         self.operations += 1;
-        match execute(self.state.surroundings(), command, client, &mut self.keyspace, replies) {
+        match execute(self.state.surroundings(), command, caller, &mut self.keyspace, replies) {
             Ok(true) => {
                 self.keyspace.keep();
             }
@@ -172,7 +173,7 @@ impl<'e> BatchProcessor<'e> {
     fn transaction(
         &mut self,
         transaction: &Transaction,
-        client: &Client,
+        caller: Caller<'_>,
         replies: &mut BytesMut,
     ) -> Option<Vec<usize>> {
         self.begin();
@@ -184,7 +185,7 @@ impl<'e> BatchProcessor<'e> {
             }
             Ok(_) => {
                 let run = |command: &StorageCommand, replies: &mut BytesMut| {
-                    self.command(command, client, replies);
+                    self.command(command, caller, replies);
                     Ok(())
                 };
                 return transaction::run_all(transaction, replies, run).ok().flatten();
@@ -272,12 +273,14 @@ impl<'e> BatchProcessor<'e> {
             metrics.operations_committed.add(operations as u64);
             metrics.group_operations.record(operations as u64);
             metrics.group_bytes.record(batch.size_bytes() as u64);
+            state.pace.owe(batch.size_bytes());
             state.wrote();
         }
         // Once it is visible, or a client could begin to watch a key in between and still read what was there before.
         // And even if the commit failed, for then nobody knows what is on disk.
         if let Err(error) = state.watches.touch(&mut keyspace, &before) {
-            tracing::error!(%error, "what a group touched is not known: all watched keys count as touched");
+            let what = "what a group touched is not known: all watched keys count as touched";
+            state.report(Report::new(error.category(), Severity::Warning, Side::Storage, what).error(&error));
             state.watches.touch_all();
         }
         match &committed {
@@ -312,8 +315,8 @@ impl<'e> BatchProcessor<'e> {
             }
             Err(error) => {
                 state.stats.storage.groups_failed.add(1);
-                tracing::error!(%error, requests = ran.len(), "a group was not committed");
-                for Ran { started, origin, .. } in ran {
+                for Ran { client, started, origin } in ran {
+                    report_failed(state, &client, &origin, error);
                     started.finish(match origin {
                         Origin::Queue { steps, first, share, .. } => {
                             if planted::is("share-leaks") {
@@ -347,9 +350,24 @@ fn publish(state: &StorageState, keyspace: &Keyspace<'_>) {
     }
     for (key, value) in keyspace.txn().effects(ColumnFamily::Control) {
         if let Err(error) = state.keyspace_stats.apply(key, value.as_ref()) {
-            tracing::error!(%error, "the writer wrote a counter that it cannot read: this is a bug");
+            let what = "the writer wrote a counter that it cannot read: this is a bug";
+            state.report(Report::new(Category::Corruption, Severity::Critical, Side::Storage, what).error(&error));
         }
     }
+}
+
+/// A request of a group that the engine did not take.
+fn report_failed(state: &StorageState, client: &Client, origin: &Origin, error: &EngineError) {
+    let severity = match error {
+        EngineError::SyncFailed(_) => Severity::Critical,
+        _ => Severity::Error,
+    };
+    let report = Report::new(error.category(), severity, Side::Storage, "a write was not committed");
+    let report = report.error(error).client(client.id);
+    state.report(match origin {
+        Origin::Queue { id, .. } => report.request(id),
+        Origin::Line(..) => report,
+    });
 }
 
 /// The answer to a request whose group was not committed: the error, once for each reply that is due.

@@ -1,17 +1,18 @@
 //! Running one command of a request: the same for writer and readers. A panic in a command, our bug, fails that command
 //! and nothing else.
 
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 
 use bytes::BytesMut;
 
 use arc_swap::ArcSwap;
 
-use crate::channel::StorageCommand;
+use crate::channel::{RequestId, StorageCommand};
 use crate::config::LiveConfig;
 use crate::env::{Env, panic_message};
 use crate::keyspace::{CommandError, DatabaseMap, EventMask, Keyspace, KeyspaceEvents, Txn, TxnError, ValueLimits};
-use crate::observe::{Client, Ran, ServerStats};
+use crate::observe::{Category, Client, Ran, Report, ServerStats, Severity, Side};
 use crate::resp::ReplyBuffer;
 
 /// What a command runs in, besides its keyspace.
@@ -50,6 +51,14 @@ impl Surroundings<'_> {
     }
 }
 
+/// On whose behalf a command runs.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    pub client: &'a Client,
+    /// Not known of a command that never crossed the channel, or that waited for a key since.
+    pub request: Option<RequestId>,
+}
+
 /// The command has to be run again, by someone who can do more, or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
@@ -64,18 +73,18 @@ pub enum Restart {
 pub fn execute(
     state: Surroundings<'_>,
     command: &StorageCommand,
-    client: &Client,
+    caller: Caller<'_>,
     keyspace: &mut Keyspace<'_>,
     replies: &mut BytesMut,
 ) -> Result<bool, Restart> {
-    execute_by(state, command, client, keyspace, replies, |keyspace, reply| command.operation.run(keyspace, reply))
+    execute_by(state, command, caller, keyspace, replies, |keyspace, reply| command.operation.run(keyspace, reply))
 }
 
 /// As [`execute`], but it is `run` that runs.
 pub fn execute_by(
     state: Surroundings<'_>,
     command: &StorageCommand,
-    client: &Client,
+    caller: Caller<'_>,
     keyspace: &mut Keyspace<'_>,
     replies: &mut BytesMut,
     run: impl FnOnce(&mut Keyspace<'_>, &mut ReplyBuffer) -> Result<(), CommandError>,
@@ -85,7 +94,12 @@ pub fn execute_by(
     let mut reply = ReplyBuffer::from_bytes(std::mem::take(replies), command.protocol);
     let mark = reply.mark();
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| run(keyspace, &mut reply))).unwrap_or_else(|panic| {
-        tracing::error!(command = command.name, panic = panic_message(&*panic), "a command panicked: this is a bug");
+        let panic = panic_message(&*panic);
+        let request = caller.request.as_ref().map(|id| id as &dyn Display);
+        let what = "a command panicked and had no effect: this is a bug";
+        let report = Report::new(Category::Panic, Severity::Error, Side::Storage, what);
+        let report = report.subject(&command.name).error(&panic).client(caller.client.id).request_if(request);
+        state.stats.error_log.report(state.env.clock.now(), report);
         Err(CommandError::Internal)
     });
     let outcome = match result {
@@ -94,6 +108,13 @@ pub fn execute_by(
         Err(CommandError::Storage(TxnError::NeedsDisk)) => Err(Restart::Disk),
         Err(CommandError::WouldWait) => Err(Restart::Ready),
         Err(error) => {
+            if let CommandError::Storage(cause) = &error {
+                let request = caller.request.as_ref().map(|id| id as &dyn Display);
+                let report =
+                    Report::new(cause.category(), Severity::Error, Side::Storage, "a command could not read its data");
+                let report = report.subject(&command.name).error(cause).client(caller.client.id).request_if(request);
+                state.stats.error_log.report(state.env.clock.now(), report);
+            }
             reply.rollback(mark);
             let text = error.to_string();
             reply.error(error.reply_text());
@@ -109,7 +130,7 @@ pub fn execute_by(
         let took = state.env.clock.moment().saturating_sub(started);
         command.counters.record(took, outcome == Ok(false));
         state.stats.runtime.execute.record(took);
-        let ran = Ran { args: &command.args, client, took, is_fast: command.is_fast };
+        let ran = Ran { args: &command.args, client: caller.client, took, is_fast: command.is_fast };
         let config = state.config.current();
         // No storage command has a secret among its arguments.
         state.stats.note_if_slow(&ran, |_| false, &config.monitoring, || state.env.clock.unix_time());

@@ -5,7 +5,7 @@
 
 use bytes::BytesMut;
 
-use super::execute::{Surroundings, execute};
+use super::execute::{Caller, Surroundings, execute};
 use crate::channel::StorageCommand;
 use crate::keyspace::{RecordCache, Txn};
 use crate::observe::Client;
@@ -24,7 +24,8 @@ pub fn answer_from_memory(
         return false;
     }
     let mut keyspace = surroundings.keyspace(Txn::one_read(records, Default::default()), random);
-    if execute(surroundings, command, client, &mut keyspace, replies).is_err() {
+    let caller = Caller { client, request: None };
+    if execute(surroundings, command, caller, &mut keyspace, replies).is_err() {
         return false;
     }
     surroundings.take_events(keyspace.events);

@@ -9,6 +9,7 @@ use crate::engine::{ColumnFamily, Direction, Engine, EngineError, ReadTier, Scan
 use crate::keyspace::{DeadObjects, Record, RecordCache, Txn, TxnError, flushed_databases};
 use crate::layout::{ObjectId, PhysicalDb, control, meta};
 use crate::limits;
+use crate::observe::{Report, Severity, Side};
 use bytes::Bytes;
 
 /// The families that hold objects' entries.
@@ -86,14 +87,18 @@ impl Reclaim {
     /// A quick round: deletes dead objects that are small, and leaves those that are not to compaction.
     pub fn run_quick(&self, state: &StorageState) {
         if let Err(error) = Store::of(state).delete_small() {
-            tracing::error!(%error, "dead collections could not be reclaimed");
+            let what = "dead collections could not be reclaimed";
+            let report = Report::new(error.category(), Severity::Error, Side::Storage, what);
+            state.report(report.error(&error));
         }
     }
 
     /// A round with more reading: flushed databases, and whether compaction is done with some dead object.
     pub fn run(&mut self, state: &StorageState) {
         if let Err(error) = self.step(Store::of(state)) {
-            tracing::error!(%error, "deleted data could not be reclaimed");
+            let what = "deleted data could not be reclaimed";
+            let report = Report::new(error.category(), Severity::Error, Side::Storage, what);
+            state.report(report.error(&error));
         }
     }
 

@@ -12,19 +12,21 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::background::{self, BackgroundTaskManager};
 use super::execute::Surroundings;
+use super::pacing::Pace;
+use super::supervision::{IfHung, Pulse, Seat};
 use super::{maintenance, reader, writer};
 use crate::channel::{KeyEventQueue, MessageChannel, Waiters};
 use crate::config::{Fsync, LiveConfig};
 use crate::engine::{
     ColumnFamily, Durability, Engine, EngineError, EngineStatistics, ReadTier, WriteBatch, WriteOptions,
 };
-use crate::env::{Domain, Env, Exit, Random, Task, spawn, spawn_engine_thread};
+use crate::env::{Domain, Env, Random, Task, spawn, spawn_engine_thread};
 use crate::keyspace::{
     CachedView, DatabaseMap, Keyspace, KeyspaceEvents, KeyspaceStats, RecordCache, Txn, TxnError, Watches,
 };
 use crate::layout::control::{FormatError, SUPERBLOCK_KEY, Superblock};
 use crate::limits;
-use crate::observe::{Condition, Counter, ServerStats, Status, nanos};
+use crate::observe::{Category, Condition, Counter, Report, ServerStats, Severity, Side, Status, nanos};
 use crate::planted;
 
 /// Why storage did not start.
@@ -49,6 +51,28 @@ pub struct EngineTrouble {
     pub reopen: Notify,
     /// An fsync failed. True until the process ends.
     sync_failed: AtomicBool,
+    /// Why the server cannot go on.
+    gave_up: Mutex<Option<String>>,
+    /// Told when it cannot.
+    end: Notify,
+}
+
+impl EngineTrouble {
+    /// Nothing helps any more: the server is to end, and to say why.
+    pub fn give_up(&self, reason: String) {
+        self.gave_up.lock().get_or_insert(reason);
+        self.end.notify_one();
+    }
+
+    /// Resolves with the reason once the server cannot go on.
+    pub async fn gave_up(&self) -> String {
+        loop {
+            if let Some(reason) = self.gave_up.lock().clone() {
+                return reason;
+            }
+            self.end.notified().await;
+        }
+    }
 }
 
 /// What the loops of the storage runtime share, and what the network side may look at (never through the engine).
@@ -67,6 +91,8 @@ pub struct StorageState {
     pub engine_statistics: ArcSwap<EngineStatistics>,
     /// The engine's latest state, read through the cache of records.
     pub latest: CachedView,
+    /// What writes owe to the pace that the engine's figures ask for.
+    pub pace: Pace,
     random: Mutex<Random>,
     /// Microseconds on the monotonic clock, plus one, of the oldest acknowledged write that no sync has covered; 0: none.
     unsynced_since_us: AtomicU64,
@@ -74,7 +100,7 @@ pub struct StorageState {
     syncing_since_us: AtomicU64,
     /// The last group was not taken by the engine.
     writes_refused: AtomicBool,
-    trouble: Arc<EngineTrouble>,
+    pub(super) trouble: Arc<EngineTrouble>,
     /// Engine threads alive.
     pub threads: AtomicUsize,
     /// Engine threads that should be.
@@ -100,6 +126,11 @@ impl StorageState {
             Fsync::Always => Durability::Synced,
             Fsync::EverySecond | Fsync::Never => Durability::Written,
         }
+    }
+
+    /// Tells the error log.
+    pub fn report(&self, report: Report<'_>) {
+        self.stats.error_log.report(self.env.clock.now(), report);
     }
 
     pub fn take_events(&self, events: KeyspaceEvents) {
@@ -246,61 +277,50 @@ impl StorageServer {
             let queue = Arc::new(tokio::sync::Mutex::new(receiver));
             for index in 1..readers {
                 let (state, queue) = (self.state.clone(), queue.clone());
-                let body = move || reader::run_patient(state.clone(), queue.clone());
-                self.supervise(&domain, format!("sto-reader-{index}"), body);
+                let body = move |pulse| reader::run_patient(state.clone(), queue.clone(), pulse);
+                self.supervise(&domain, format!("sto-reader-{index}"), IfHung::Replace, body);
             }
             sender
         });
         let state = &self.state.clone();
-        let (shared, signal) = (state.clone(), stop.clone());
-        self.supervise(&domain, "sto-reader-0".into(), move || {
-            reader::run_first(shared.clone(), patient.clone(), signal.clone())
+        let (shared, signal, pending) = (state.clone(), stop.clone(), reader::Pending::default());
+        self.supervise(&domain, "sto-reader-0".into(), IfHung::Replace, move |pulse| {
+            reader::run_first(shared.clone(), patient.clone(), pending.clone(), pulse, signal.clone())
         });
         let (shared, signal) = (state.clone(), stop.clone());
-        self.supervise(&domain, "sto-writer".into(), move || writer::run(shared.clone(), signal.clone()));
+        self.supervise(&domain, "sto-writer".into(), IfHung::RefuseWrites, move |pulse| {
+            writer::run(shared.clone(), pulse, signal.clone())
+        });
         let (shared, signal) = (state.clone(), stop.clone());
-        self.supervise(&domain, "sto-sync".into(), move || maintenance::sync_wal(shared.clone(), signal.clone()));
+        self.supervise(&domain, "sto-sync".into(), IfHung::Report, move |pulse| {
+            maintenance::sync_wal(shared.clone(), pulse, signal.clone())
+        });
         let (shared, signal) = (state.clone(), stop.clone());
-        self.supervise(&domain, "sto-stats".into(), move || maintenance::watch_engine(shared.clone(), signal.clone()));
+        self.supervise(&domain, "sto-stats".into(), IfHung::Report, move |pulse| {
+            maintenance::watch_engine(shared.clone(), pulse, signal.clone())
+        });
         let (shared, signal) = (state.clone(), stop);
-        self.supervise(&domain, "sto-background".into(), move || background::run(shared.clone(), signal.clone()));
+        self.supervise(&domain, "sto-background".into(), IfHung::Nothing, move |_| {
+            background::run(shared.clone(), signal.clone())
+        });
         // A compaction may take hours: a stop does not wait for it. It ends at its next step, or as the engine closes.
         self.supervisors.pop();
         Ok(())
     }
 
     /// Runs the loop that `body` makes on an engine thread called `name`, and again if it panics.
-    fn supervise<F>(&mut self, domain: &Arc<dyn Domain>, name: String, body: impl Fn() -> F + Send + 'static)
-    where
+    fn supervise<F>(
+        &mut self,
+        domain: &Arc<dyn Domain>,
+        name: String,
+        if_hung: IfHung,
+        body: impl Fn(Arc<Pulse>) -> F + Send + Sync + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (state, runs_on) = (self.state.clone(), domain.clone());
-        state.threads_wanted.fetch_add(1, Ordering::Relaxed);
-        let supervisor = spawn(&**domain, async move {
-            loop {
-                let mut thread = match spawn_engine_thread(&*runs_on, name.clone(), body()) {
-                    Ok(thread) => thread,
-                    Err(error) => {
-                        tracing::error!(thread = name, %error, "a storage thread could not be started, trying again");
-                        state.env.clock.sleep(limits::THREAD_RESTART_PAUSE).await;
-                        continue;
-                    }
-                };
-                state.threads.fetch_add(1, Ordering::Relaxed);
-                let exit = thread.exit().await;
-                state.threads.fetch_sub(1, Ordering::Relaxed);
-                match exit {
-                    Exit::Finished | Exit::Dropped => return,
-                    Exit::Panicked(_) if planted::is("panicked-thread-stays-dead") => return,
-                    Exit::Panicked(panic) => {
-                        state.stats.runtime.threads_restarted.add(1);
-                        tracing::error!(thread = name, panic, "a storage thread panicked, starting it again");
-                        state.env.clock.sleep(limits::THREAD_RESTART_PAUSE).await;
-                    }
-                }
-            }
-        });
-        self.supervisors.push(supervisor);
+        self.state.threads_wanted.fetch_add(1, Ordering::Relaxed);
+        let seat = Seat { state: self.state.clone(), domain: domain.clone(), name, if_hung, body };
+        self.supervisors.push(spawn(&**domain, seat.keep()));
     }
 
     /// Waits a moment for every engine thread to run.
@@ -317,17 +337,30 @@ impl StorageServer {
         self.state.threads.load(Ordering::Relaxed) == self.state.threads_wanted.load(Ordering::Relaxed)
     }
 
-    /// Ends the loops, requests already queued included. The engine stays open: the caller keeps or closes it.
+    /// Ends the loops, requests already queued included. The engine stays open: the caller keeps or closes it. A thread that
+    /// does not come back within a bound is left alone: it goes with the process, or when it comes back.
     pub async fn stop(mut self) -> Arc<dyn Engine> {
         // Nobody listening means that all loops ended already.
         let _ = self.stop.send(true);
-        for supervisor in &mut self.supervisors {
-            if planted::is("old-writer-is-not-awaited") {
-                break;
-            }
-            supervisor.exit().await;
+        let state = self.state.clone();
+        if planted::is("old-writer-is-not-awaited") {
+            return state.engine.clone();
         }
-        self.state.engine.clone()
+        let supervisors = &mut self.supervisors;
+        let all_end = async {
+            for supervisor in supervisors {
+                supervisor.exit().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = all_end => {}
+            () = state.env.clock.sleep(limits::STORAGE_STOP_PATIENCE) => {
+                let what = "a storage thread does not come back: storage is stopped without waiting for it any longer";
+                state.report(Report::new(Category::Hang, Severity::Critical, Side::Storage, what));
+            }
+        }
+        state.engine.clone()
     }
 }
 
@@ -382,7 +415,9 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
             let engine: Arc<dyn Engine> = Arc::new(crate::engine::faulty::FaultyEngine::new(engine));
             let synced = if planted::is("no-sync-at-start") { Ok(()) } else { engine.sync_wal() };
             if let Err(error) = &synced {
-                tracing::error!(%error, "what an earlier process wrote could not be synced");
+                let what = "what an earlier process wrote could not be synced";
+                let report = Report::new(error.category(), Severity::Error, Side::Storage, what);
+                stats.error_log.report(env.clock.now(), report.error(error));
             }
             (engine, synced.is_ok())
         }
@@ -409,6 +444,7 @@ fn open(parts: StorageParts, engine: Option<Arc<dyn Engine>>) -> Result<StorageS
         latest,
         trouble,
         background,
+        pace: Pace::default(),
         random,
         unsynced_since_us: AtomicU64::new(unsynced_since_us),
         syncing_since_us: AtomicU64::new(0),

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::batch::{BatchProcessor, Origin, Ran};
-use super::execute::{Restart, execute, execute_by};
+use super::execute::{Caller, Restart, execute, execute_by};
 use crate::channel::slot::Started;
 use crate::channel::{Parked, StorageCommand, StorageRequest, StorageResponse, Turn};
 use crate::keyspace::{CommandError, Keyspace};
-use crate::observe::Client;
+use crate::observe::{Client, Report, Severity, Side};
 use crate::planted;
 use crate::resp::ReplyBuffer;
 
@@ -25,7 +25,8 @@ impl BatchProcessor<'_> {
         let waited = self.state.env.clock.now().saturating_sub(sent_at);
         self.state.stats.runtime.queue.record(waited);
         self.begin();
-        match execute(self.state.surroundings(), &command, &client, &mut self.keyspace, &mut replies) {
+        let caller = Caller { client: &client, request: Some(id) };
+        match execute(self.state.surroundings(), &command, caller, &mut self.keyspace, &mut replies) {
             Ok(succeeded) => {
                 let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
                 self.end(client, started, origin, replies, succeeded);
@@ -107,7 +108,9 @@ impl BatchProcessor<'_> {
             Ok(Some(record)) => record.kind,
             Ok(None) => return false,
             Err(error) => {
-                tracing::error!(%error, "a key that clients wait for could not be read");
+                let what = "a key that clients wait for could not be read";
+                let report = Report::new(error.category(), Severity::Error, Side::Storage, what);
+                self.state.report(report.error(&error));
                 return false;
             }
         };
@@ -126,7 +129,8 @@ impl BatchProcessor<'_> {
             let wait = command.operation.waits().ok_or(CommandError::Internal)?;
             if wait.serve(key, keyspace, reply)? { Ok(()) } else { Err(CommandError::WouldWait) }
         };
-        match execute_by(self.state.surroundings(), &command, &client, &mut self.keyspace, &mut replies, serve) {
+        let caller = Caller { client: &client, request: None };
+        match execute_by(self.state.surroundings(), &command, caller, &mut self.keyspace, &mut replies, serve) {
             Ok(succeeded) => self.end(client, started, Origin::Line(turn, command), replies, succeeded),
             Err(_) => {
                 self.keyspace.undo();

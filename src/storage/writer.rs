@@ -12,23 +12,24 @@ use super::background::BackgroundTask;
 use super::batch::{BatchProcessor, Committed};
 use super::reclaim::Reclaim;
 use super::server::{StopSignal, StorageState};
+use super::supervision::Pulse;
 use crate::channel::StorageRequest;
 use crate::env::{self, BoxFuture};
 use crate::failpoints::{self, Fault};
 use crate::keyspace::DatabaseMap;
 use crate::limits;
-use crate::observe::{Condition, Status};
+use crate::observe::{Category, Condition, Report, Severity, Side, Status};
 use crate::planted;
 
 /// The writer's loop, until `stop`. Whatever is queued by then is still run.
-pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
+pub async fn run(state: Arc<StorageState>, pulse: Arc<Pulse>, mut stop: StopSignal) {
     // Held for as long as this writer lives: a second one, were there ever one, would wait here.
     let channel = state.channel.writes.clone();
     let mut queue = channel.lock().await;
     let mut received: VecDeque<StorageRequest> = VecDeque::new();
     let mut buffer = Vec::new();
     let mut housekeeping = Housekeeping::new(&state);
-    let mut stall = Stall::default();
+    let mut stall = Stall::new(pulse.clone());
     recover(&state);
     state.note_fresh_start();
     // How far an earlier writer came is not known: whoever watches a key may have missed a change, and whoever waits for
@@ -40,7 +41,10 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         tokio::select! {
             biased;
             () = stop.requested() => break,
-            () = &mut housekeeping.due => housekeeping.run(&state).await,
+            () = &mut housekeeping.due => {
+                pulse.beat(state.env.clock.now());
+                housekeeping.run(&state).await;
+            }
             count = queue.recv_many(&mut buffer, batch_size) => {
                 if count == 0 {
                     break;
@@ -54,6 +58,7 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         }
         housekeeping.note_clock(&state);
         let began = state.env.clock.now();
+        pulse.beat(began);
         state.stats.storage.writer_busy_since_us.set(began.as_micros() as u64 + 1);
         if env::pass(&failpoints::WRITER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
             received.clear();
@@ -65,6 +70,7 @@ pub async fn run(state: Arc<StorageState>, mut stop: StopSignal) {
         } else {
             commit_all(&state, &mut received, &mut stall, &mut stop).await;
         }
+        pulse.rest();
         state.stats.storage.writer_busy_since_us.set(0);
         state.worked_since(began, &state.stats.storage.writer_busy_ns);
     }
@@ -82,7 +88,8 @@ fn recover(state: &StorageState) {
         state.keyspace_stats.load(&*state.engine)
     });
     if let Err(error) = recovered {
-        tracing::error!(%error, "the map of databases and the counters could not be read again");
+        let what = "the map of databases and the counters could not be read again";
+        state.report(Report::new(error.category(), Severity::Critical, Side::Storage, what).error(&error));
     }
 }
 
@@ -137,6 +144,11 @@ async fn commit_all(
                 }
             }
         }
+        if let Some(pause) = state.pace.due() {
+            state.stats.storage.paced_us.add(pause.as_micros() as u64);
+            // At a stop what was received is run all the same, at full speed.
+            stop.requested_within(state, pause).await;
+        }
     }
 }
 
@@ -155,8 +167,9 @@ async fn serve_overlooked(state: &StorageState) {
 /// now and then whether that is over, and writes nothing. Or it only slows them: then writes wait in the engine, each as
 /// long as the engine thinks right. Trying again and again would set back the credit that it gives (RocksDB's
 /// `WriteController`).
-#[derive(Default)]
 struct Stall {
+    /// To show that the writer has not hung while it waits.
+    pulse: Arc<Pulse>,
     /// Until then writes are handed over with patience, on the monotonic clock.
     slow_until: Duration,
     /// The last write was refused.
@@ -166,6 +179,10 @@ struct Stall {
 }
 
 impl Stall {
+    fn new(pulse: Arc<Pulse>) -> Stall {
+        Stall { pulse, slow_until: Duration::ZERO, refused: false, stopped_since: None }
+    }
+
     fn note_refusal(&mut self, state: &StorageState) {
         self.refused = true;
         self.slow_until = state.env.clock.now() + limits::SLOW_WRITES_FOR;
@@ -184,18 +201,20 @@ impl Stall {
             if self.stopped_since.is_none() {
                 self.stopped_since = Some(state.env.clock.now());
                 state.stats.storage.stalls.add(1);
-                tracing::warn!("the engine has stopped writes: they wait, reads go on");
+                let what = "the engine has stopped writes: they wait, reads go on";
+                state.report(Report::new(Category::Stall, Severity::Warning, Side::Storage, what));
                 let reason = "the engine has stopped writes, they wait until compaction has caught up";
                 state.stats.health.set(Condition::WriteStall, Status::Degraded, reason);
             }
             if stop.requested_within(state, limits::STALL_POLL_INTERVAL).await {
                 return false;
             }
+            self.pulse.beat(state.env.clock.now());
         }
         if let Some(since) = self.stopped_since.take() {
             let took = state.env.clock.now().saturating_sub(since);
             state.stats.storage.stalled_us.add(took.as_micros() as u64);
-            tracing::warn!(ms = took.as_millis() as u64, "the engine takes writes again");
+            tracing::info!(ms = took.as_millis() as u64, "the engine takes writes again");
             state.stats.health.set(Condition::WriteStall, Status::Ok, "writes are at full speed");
             self.slow_until = state.env.clock.now() + limits::SLOW_WRITES_FOR;
         }
@@ -273,7 +292,13 @@ impl Housekeeping {
                 done && count == limits::EXPIRE_BATCH
             }
             Err(error) => {
-                tracing::error!(%error, "expired keys could not be removed");
+                let report = Report::new(
+                    Category::Background,
+                    Severity::Error,
+                    Side::Storage,
+                    "expired keys could not be removed",
+                );
+                state.report(report.error(&error));
                 run.end(Err(error.to_string()), 0);
                 false
             }

@@ -13,7 +13,7 @@ use bulkhead::engine::memory::{DiskFault, MemoryDisk, MemoryEngine};
 use bulkhead::engine::{
     ColumnFamily, Cursor, Engine, EngineError, EngineStatistics, Prefix, ReadTier, Scan, View, WriteBatch, WriteOptions,
 };
-use bulkhead::env::StorageDoor;
+use bulkhead::env::{Room, StorageDoor};
 use bytes::Bytes;
 
 use crate::dice::Dice;
@@ -214,6 +214,11 @@ impl StorageDoor for SimStorage {
 
     fn read_file(&self, path: &Path) -> io::Result<String> {
         self.disk.read_file(path)
+    }
+
+    fn room(&self, _: &Path) -> io::Result<Room> {
+        let room = self.disk.memory.room().map(|(disk_bytes, free_bytes)| Room { free_bytes, disk_bytes });
+        room.ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -31,10 +31,8 @@ fn save(session: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Result<N
     Ok(Next::Wait(Box::pin(async move {
         match background.run(BackgroundTask::Flush).await {
             Ok(()) => answer.ok(),
-            Err(error) => {
-                tracing::warn!(error, "SAVE failed");
-                answer.error("ERR");
-            }
+            // Why is in the error log.
+            Err(_) => answer.error("ERR"),
         }
         Bytes::from(answer.into_bytes())
     })))

@@ -167,6 +167,10 @@ pub static ROWS: &[Row<Figures>] = &[
         |f| Number(f.server.stats.runtime.storage_starts.get())).info(RUNTIMES, "storage_starts"),
     counter("bulkhead_storage_thread_restarts_total", "Storage threads that panicked and were started again.",
         |f| Number(f.server.stats.runtime.threads_restarted.get())).info(RUNTIMES, "storage_thread_restarts").logged(),
+    counter("bulkhead_storage_thread_replacements_total", "Readers that did not come back, and were replaced.",
+        |f| Number(f.server.stats.runtime.threads_replaced.get())).info(RUNTIMES, "storage_thread_replacements"),
+    gauge("bulkhead_storage_threads_hung", "Storage threads that do not come back.",
+        |f| Number(f.server.stats.runtime.threads_hung.get())).info(RUNTIMES, "storage_threads_hung").logged(),
     counter("bulkhead_connections_closed_total", "Connections that ended.",
         |f| Number(f.server.stats.runtime.connections_closed.get())).info(RUNTIMES, "connections_closed"),
     counter("bulkhead_accept_errors_total", "Connections that could not be accepted.",
@@ -190,6 +194,13 @@ pub static ROWS: &[Row<Figures>] = &[
         .labels("stage=\"request\"").info(RUNTIMES, "stage_request_us").logged(),
     histogram("bulkhead_command_duration_seconds", "How long each command runs, without its wait in the channel.",
         |f| each("cmd", called(f), |row| Durations(row.latency.distribution(), Step::Coarse))),
+
+    counter("bulkhead_failures_total", "Failures that the error log counted, by side, category and severity.", failures)
+        .info(RUNTIMES, "failures").logged(),
+    counter("bulkhead_failures_not_logged_total", "Failures counted of which the log shows no line: too many of one kind.",
+        |f| each("category", f.server.stats.error_log.held_back().into_iter()
+            .map(|(category, count)| (category.word().into(), count)), Number))
+        .info(RUNTIMES, "failures_not_logged"),
 
     // Channel
     gauge("bulkhead_channel_capacity", "Requests that each queue of the channel holds at most.",
@@ -294,6 +305,17 @@ pub static ROWS: &[Row<Figures>] = &[
     gauge("bulkhead_disk_bytes", "Size of the disk of the data directory.",
         |f| Number(f.server.stats.storage.disk_bytes.get())).info(STORAGE, "disk_bytes"),
 
+    gauge("bulkhead_disk_reserve_bytes", "Bytes of the disk that are kept free for deletes and compaction.",
+        |f| Number(f.server.stats.storage.reserve_bytes.get())).info(STORAGE, "disk_reserve_bytes"),
+    gauge("bulkhead_disk_reserve_breached", "1: less is free than the reserve, and commands that take room are refused.",
+        |f| Number(f.server.stats.storage.reserve_breached.get())).info(STORAGE, "disk_reserve_breached").logged(),
+    counter("bulkhead_refused_for_room_total", "Commands that were refused because the disk is nearly full.",
+        |f| Number(f.server.stats.storage.refused_for_room.get())).info(STORAGE, "refused_for_room"),
+    gauge("bulkhead_write_pace_bytes_per_second", "What writes are held to before the engine slows them; 0: they are not.",
+        |f| Number(f.server.stats.storage.pace_bytes_per_second.get())).info(STORAGE, "write_pace").logged(),
+    counter("bulkhead_write_paced_seconds_total", "How long the writer was held by pacing.",
+        |f| Time(Duration::from_micros(f.server.stats.storage.paced_us.get()))).info(STORAGE, "write_paced_ms"),
+
     // The engine
     gauge("bulkhead_engine_memtable_bytes", "Bytes of memtables.", |f| f.engine(|e| e.memtable_bytes))
         .info(STORAGE, "memtable_bytes").logged(),
@@ -350,6 +372,19 @@ pub static ROWS: &[Row<Figures>] = &[
 fn databases(f: &F) -> Vec<(String, (u64, u64))> {
     let counters = f.server.keyspace.of(&f.server.databases.load());
     counters.into_iter().map(|(db, counters)| (format!("db{db}"), (counters.keys, counters.expiring))).collect()
+}
+
+/// The error log's counts.
+fn failures(f: &F) -> Reading {
+    let counts = f.server.stats.error_log.counts().into_iter();
+    Each(
+        counts
+            .map(|(side, category, severity, count)| {
+                let words = [("side", side.word()), ("category", category.word()), ("severity", severity.word())];
+                (words.map(|(label, word)| (label, word.to_string())).to_vec(), Number(count))
+            })
+            .collect(),
+    )
 }
 
 /// Commands that ran, and their counters.

@@ -21,6 +21,7 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 /// Judges the server's health, ends a second of its history, and reads the accounts of its threads: for the one task that
 /// does it every [`INTERVAL`], on a thread that may take a few milliseconds for it.
 pub fn every_second(server: &Server) {
+    server.stats.error_log.tell_held_back(server.env.clock.now());
     server.stats.runtime.pools.store(server.env.host.pools().into());
     let unix_ms = server.env.clock.unix_ms();
     let report = health::report(server);
