@@ -102,6 +102,11 @@ fn watch(body: impl Future<Output = ()> + Send + 'static) -> (BoxFuture<'static,
     (Box::pin(watched), Task { exit })
 }
 
+/// Whether what is dropped right now is dropped by a panic.
+pub fn is_panicking() -> bool {
+    std::thread::panicking()
+}
+
 /// The text of a caught panic.
 pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());

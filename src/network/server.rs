@@ -12,7 +12,7 @@ use super::listeners::{Adopted, Listeners, NetworkError, client_addresses};
 use super::sweeper;
 use crate::commands::Session;
 use crate::commands::context::Server;
-use crate::env::{BoxFuture, Exit, Incoming, Stream, Task};
+use crate::env::{BoxFuture, Exit, Incoming, Stream, Task, is_panicking};
 use crate::observe::{Category, Client, Report, Severity, Side};
 
 const MAX_CLIENTS_REPLY: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -168,7 +168,7 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if is_panicking() {
             let what = "a connection panicked and was closed: this is a bug";
             let report = Report::new(Category::Panic, Severity::Error, Side::Network, what);
             self.server.report(report.client(self.client.id));
