@@ -29,7 +29,10 @@ fn threads_are_named_after_their_runtime_and_sized_by_configuration() {
 #[test]
 fn a_hangup_reads_the_configuration_again_and_the_log_can_be_json() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let server = Server::start_in(dir.path(), &["--pidfile", "server.pid", "--log-format", "json"]);
+    let server = Server::start_in(
+        dir.path(),
+        &["--pidfile", "server.pid", "--log-format", "json", "--metrics-log-interval", "1"],
+    );
     let pid = std::fs::read_to_string(dir.path().join("server.pid")).expect("the pidfile");
     assert_eq!(pid.trim(), server.pid().to_string());
     let mut client = server.client();
@@ -39,6 +42,7 @@ fn a_hangup_reads_the_configuration_again_and_the_log_can_be_json() {
     let is_json =
         |line: &str| line.starts_with("{\"time\":\"20") && line.ends_with('}') && line.contains("\"message\":\"");
     eventually("the log tells of it", || server.log().contains("the configuration was read again"));
+    eventually("and of the main figures", || server.log().contains("\"message\":\"figures\",\"process_resident_bytes\":"));
     let log = server.log();
     let plain: Vec<&str> = log.lines().filter(|line| !is_json(line)).collect();
     assert!(plain.is_empty(), "{plain:?}");

@@ -169,7 +169,7 @@ fn field(client: &mut Client, section: &str, name: &str) -> u64 {
 /// What Prometheus itself thinks of `/metrics`, where its `promtool` is installed; `commands/watch/figures.rs` holds the same
 /// rules everywhere.
 #[test]
-fn promtool_finds_nothing_wrong_with_the_metrics() {
+fn promtool_finds_nothing_wrong_with_metrics_and_alerts() {
     let program = std::env::var("PROMTOOL").unwrap_or_else(|_| "promtool".into());
     let server = Server::start("");
     assert!(
@@ -177,17 +177,20 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
     );
     let (status, metrics) = server.get("/metrics");
     assert_eq!(status, 200);
-    let mut command = Command::new(&program);
-    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => return eprintln!("not checked: {program}: {error} (it comes with the package `prometheus`)"),
-    };
-    // It goes on reading to the end; the pipe is closed when this statement ends.
-    child.stdin.take().expect("a pipe").write_all(metrics.as_bytes()).expect("promtool to read");
-    let output = child.wait_with_output().expect("promtool to end");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/prometheus/alerts.yml");
+    for (args, input) in [(vec!["metrics"], &metrics[..]), (vec!["rules", rules], "")] {
+        let mut command = Command::new(&program);
+        command.arg("check").args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => return eprintln!("not checked: {program}: {error} (it comes with the package `prometheus`)"),
+        };
+        // The pipe is closed when this statement ends.
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("promtool to read");
+        let output = child.wait_with_output().expect("promtool to end");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.trim().is_empty(), "{said}");
+    }
     server.stop();
 }
 

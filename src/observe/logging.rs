@@ -262,6 +262,11 @@ impl Visit for Text {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.message.push_str(value),
+            // Fields whose names are known at run time only: `name=value name=value`.
+            "figures" => value
+                .split_ascii_whitespace()
+                .filter_map(|figure| figure.split_once('='))
+                .for_each(|(name, value)| self.field(name, value, value.parse::<f64>().is_ok_and(f64::is_finite))),
             name => self.field(name, value, false),
         }
     }
@@ -293,6 +298,8 @@ fn printable(character: char) -> impl Iterator<Item = char> {
 /// The writer's thread: everything that waits is written at once.
 fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &AtomicU64, style: &Style) {
     let mut stop = false;
+    // The file could not be renamed, which is said once.
+    let mut is_stuck = false;
     while !stop && let Ok(first) = entries.recv() {
         let mut lines = String::new();
         for entry in std::iter::once(first).chain(entries.try_iter().take(LOG_LINES_WAITING_MAX)) {
@@ -304,11 +311,12 @@ fn write_entries(entries: &Receiver<Entry>, file: Option<PathBuf>, dropped: &Ato
         if let lost @ 1.. = dropped.swap(0, Ordering::Relaxed) {
             lines.push_str(&style.own_line(format!("{lost} log lines were dropped: the log is written too slowly")));
         }
-        if let Some(path) = &file
-            && !lines.is_empty()
-            && let Err(error) = rotate(path, lines.len() as u64, style)
-        {
-            lines.push_str(&style.own_line(format!("the log file could not be renamed, and grows: {error}")));
+        match file.as_ref().filter(|_| !lines.is_empty()).map(|path| rotate(path, lines.len() as u64, style)) {
+            None | Some(Ok(())) => is_stuck = false,
+            Some(Err(error)) if !std::mem::replace(&mut is_stuck, true) => {
+                lines.push_str(&style.own_line(format!("the log file could not be renamed, and grows: {error}")));
+            }
+            Some(Err(_)) => {}
         }
         let written = match &file {
             None => io::stdout().write_all(lines.as_bytes()),
@@ -426,10 +434,12 @@ mod tests {
         let config = LogConfig { format: LogFormat::Json, ..LogConfig::default() };
         let text = written(&config, |style, _| {
             tracing::warn!(target: "bulkhead::storage::writer", requests = 7, ok = false, error = "no\n\"space\"", "stalled");
+            tracing::info!(figures = " ready=1 load=0.50 phase=serving", "figures");
             style.set(&LogConfig::default());
             tracing::info!("plain again");
         });
-        let (first, second) = text.trim_end().split_once('\n').unwrap();
+        let [first, figures, second] = text.trim_end().split('\n').collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(figures.contains(r#""message":"figures","ready":1,"load":0.50,"phase":"serving","#), "{figures}");
         let pid = std::process::id();
         let (time, rest) = first.split_once(",\"level\":").unwrap();
         assert!(time.starts_with("{\"time\":\"20") && time.ends_with("Z\""), "{time}");

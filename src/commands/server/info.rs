@@ -362,7 +362,8 @@ fn latency_stats(server: &Arc<Server>, fields: &mut Fields) {
         if counters.calls.get() == 0 {
             continue;
         }
-        let us = |percent| counters.latency.percentile(percent).as_nanos() as f64 / 1000.0;
+        let latency = counters.latency.distribution();
+        let us = |percent| latency.percentile(percent).as_nanos() as f64 / 1000.0;
         let value = format_args!("p50={:.3},p99={:.3},p99.9={:.3}", us(50.0), us(99.0), us(99.9));
         fields.put(&format!("latency_percentiles_usec_{name}"), value);
     }

@@ -39,7 +39,7 @@ pub fn every_second(server: &Server) {
 /// Logs the main figures on one line.
 pub fn log_figures(server: &Arc<Server>) {
     let figures = Figures::of(server);
-    tracing::info!("figures:{}", log_fields(figures::ROWS, &figures));
+    tracing::info!(figures = log_fields(figures::ROWS, &figures).as_str(), "figures");
 }
 
 fn end_second(server: &Server, unix_ms: u64, health: Status) {
