@@ -70,7 +70,7 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn element(number: usize) -> String {
-    if number % 10 == 0 { format!("{number}").repeat(150) } else { format!("m{number}") }
+    if number.is_multiple_of(10) { format!("{number}").repeat(150) } else { format!("m{number}") }
 }
 
 /// A few, or so many that the collection outgrows its record.
