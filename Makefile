@@ -32,7 +32,7 @@ serve: build-deps ## Build, and serve on port 6379 from ./data (PORT=7000 DIR=/s
 
 # What needs no RocksDB comes first: it fails within minutes, even where RocksDB has not been compiled yet.
 .PHONY: test
-test: deps fmt fuzz loom sim lint unit faults bench-smoke ## Everything that is quick enough for every change
+test: deps fmt fuzz loom sim lint unit clients faults bench-smoke ## Everything that is quick enough for every change
 	@echo "All good."
 
 ## The parts of `make test`
@@ -64,12 +64,18 @@ sim-fresh: ## 2,000 seeds that no earlier commit ran, chosen by the commit (SEED
 .PHONY: lint
 lint: build-deps ## Clippy, without a single warning
 	cargo clippy $(TESTED) --all-targets -- --deny warnings
-	cargo clippy --package bulkhead-sim --package bulkhead-loom --all-targets -- --deny warnings
+	cargo clippy --package bulkhead-sim --package bulkhead-loom --package bulkhead-redis-rs --all-targets -- --deny warnings
 	cargo clippy $(FUZZ) --all-targets -- --deny warnings
 
 .PHONY: unit
 unit: deps ## Unit, property, protocol, differential, persistence and kill -9 tests
 	cargo test $(TESTED)
+
+# Compiled together with what `make unit` compiles, so that nothing is compiled twice.
+.PHONY: clients
+clients: deps ## Client libraries and a job queue, unmodified: redis-py, ioredis, node-redis, redis-rs, arq
+	cargo build $(TESTED)
+	scripts/clients.sh $(TARGET_DIR)/debug/bulkhead-server
 
 .PHONY: faults
 faults: deps ## Faults at every boundary of the real server, by failpoints
@@ -80,6 +86,11 @@ bench-smoke: deps ## Whether the benchmark still works, with tiny numbers
 	cargo test $(TESTED) --bench side_by_side
 
 ## Longer, and on demand
+
+.PHONY: compat-long
+compat-long: deps ## The differential test for an hour (MINUTES=60); what disagrees is kept in results/compat.txt
+	COMPAT_MINUTES=$(MINUTES) COMPAT_SEED=$$(date +%s)000 COMPAT_KEEP=$(CURDIR)/results/compat.txt \
+		cargo test --package bulkhead --test compat -- --nocapture generated_
 
 .PHONY: bench
 bench: deps ## Bulkhead beside redis-server, and two runtimes beside one: a table of ratios

@@ -7,23 +7,32 @@
 //! All servers live through the whole run and are measured in turns, round by round. A ratio is taken within a round and
 //! the median over the rounds, so that a machine that slows down midway slows down all of them.
 
+#[path = "side_by_side/collections.rs"]
+mod collections;
 #[path = "side_by_side/machine.rs"]
 mod machine;
 #[path = "side_by_side/mixed.rs"]
 mod mixed;
 #[path = "side_by_side/plain.rs"]
 mod plain;
+#[path = "side_by_side/queues.rs"]
+mod queues;
 #[path = "../tests/support/mod.rs"]
 mod support;
 #[path = "side_by_side/table.rs"]
 mod table;
 
 const USAGE: &str = "\
-cargo bench --bench side_by_side -- [--scenario plain|mixed] [--rounds 5] [--smoke]
+cargo bench --bench side_by_side -- [--scenario NAME] [--rounds 5] [--smoke]
 
 plain  SET, GET, INCR, MSET by redis-benchmark, 50 clients, pipeline 1 and 16: Bulkhead, Bulkhead with
        runtime-mode single, redis-server with appendonly yes and appendfsync everysec
-mixed  80 % GET, 20 % SET by 50 clients while RocksDB compacts: runtime-mode dual and single";
+mixed  80 % GET, 20 % SET by 50 clients while RocksDB compacts: runtime-mode dual and single
+collections  LPUSH LPOP LRANGE HSET HGETALL SADD SPOP ZADD ZRANGE ZRANGEBYSCORE by redis-benchmark, small ones and one of
+       100,000 elements, pipeline 1 and 16: the same three servers
+queues push and pop, push and trim, for minutes: whether what it costs stays the same";
+
+const SCENARIOS: [&str; 4] = ["plain", "mixed", "collections", "queues"];
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -39,20 +48,43 @@ struct Plan {
     mixed_memtable: &'static str,
     /// Whether a mixed load during which nothing was compacted is a failure.
     must_compact: bool,
+    /// Elements of a large collection.
+    collection_elements: usize,
+    /// How many windows, and how long, a queue is worked on.
+    windows: usize,
+    window_ms: u64,
 }
 
-const FULL: Plan =
-    Plan { rounds: 5, requests: 100_000, keys: 1_000_000, mixed_ms: 10_000, mixed_memtable: "4mb", must_compact: true };
+const FULL: Plan = Plan {
+    rounds: 5,
+    requests: 100_000,
+    keys: 1_000_000,
+    mixed_ms: 10_000,
+    mixed_memtable: "4mb",
+    must_compact: true,
+    collection_elements: 100_000,
+    windows: 16,
+    window_ms: 10_000,
+};
 
-const SMOKE: Plan =
-    Plan { rounds: 2, requests: 400, keys: 2_000, mixed_ms: 300, mixed_memtable: "64kb", must_compact: false };
+const SMOKE: Plan = Plan {
+    rounds: 1,
+    requests: 400,
+    keys: 2_000,
+    mixed_ms: 300,
+    mixed_memtable: "64kb",
+    must_compact: false,
+    collection_elements: 1_000,
+    windows: 4,
+    window_ms: 100,
+};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // `cargo bench` says --bench; `cargo test` does not.
     let smoke = !arguments.iter().any(|word| word == "--bench") || arguments.iter().any(|word| word == "--smoke");
     let mut plan = if smoke { SMOKE } else { FULL };
-    let mut scenarios = vec!["plain", "mixed"];
+    let mut scenarios = SCENARIOS.to_vec();
     let mut words = arguments.iter().map(String::as_str).filter(|word| !matches!(*word, "--bench" | "--smoke"));
     while let Some(word) = words.next() {
         match (word, words.next()) {
@@ -68,7 +100,13 @@ fn main() {
     }
     println!("{}\n", machine::describe());
     for scenario in scenarios {
-        println!("{}", if scenario == "plain" { plain::run(plan) } else { mixed::run(plan) });
+        let report = match scenario {
+            "plain" => plain::run(plan),
+            "mixed" => mixed::run(plan),
+            "collections" => collections::run(plan),
+            _ => queues::run(plan),
+        };
+        println!("{report}");
     }
     if smoke {
         println!("This was the smoke test: the servers work, the figures mean nothing. `make bench` measures.");

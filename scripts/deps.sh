@@ -20,6 +20,8 @@ has_libclang() {
         { compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' || compgen -G '/usr/lib/clang/*/include/stddef.h'; }
 }
 
+has_venv() { /usr/bin/python3 -c 'import ensurepip, venv'; }
+
 if ! command -v cargo >/dev/null; then
     echo "Rust is missing; https://rustup.rs installs it." >&2
     exit 1
@@ -33,6 +35,8 @@ if [[ ${1:-build} == test ]]; then
     need redis-server 'the differential test compares every reply with it' type -P redis-server
     need redis-tools 'redis-cli and redis-benchmark' type -P redis-benchmark
     need curl 'the tests ask the probes with it' type -P curl
+    need python3-venv 'redis-py and arq are installed with it' has_venv
+    need npm 'ioredis and node-redis are installed with it' type -P npm
     need procps 'kill, with which the tests send signals' type -P kill
 fi
 

@@ -7,6 +7,8 @@
 //!
 //! `COMPAT_SEED` is the first sequence's seed, `COMPAT_SEQUENCES` how many follow, `COMPAT_FAILURES` how many different
 //! disagreements are reported before it stops; `COMPAT_THEME` is the group (`sorted-set`) that all sequences are about.
+//! With `COMPAT_MINUTES` it goes on for so long instead, tells how far it is, and keeps what it finds in `COMPAT_KEEP`
+//! (`results/compat.txt`) at once, in the form of compat/regressions.txt: `make compat-long`.
 
 #[path = "compat/canary.rs"]
 mod canary;
@@ -31,6 +33,8 @@ mod support;
 mod values;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use bulkhead::commands::table;
 
@@ -46,11 +50,8 @@ const SEQUENCES: u64 = 1000;
 #[test]
 fn generated_sequences_get_the_same_replies_from_both_servers() {
     let (ours, theirs) = (Server::start(FLAGS), Server::start_redis(FLAGS));
-    let failures = compare(
-        &mut Pair::new(ours.port, theirs.port),
-        number("COMPAT_SEED", 1),
-        number("COMPAT_SEQUENCES", SEQUENCES),
-    );
+    let run = LongRun::new("COMPAT_SEQUENCES", SEQUENCES);
+    let failures = compare(&mut Pair::new(ours.port, theirs.port), number("COMPAT_SEED", 1), run);
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
@@ -70,8 +71,8 @@ fn what_once_disagreed_agrees() {
 fn two_real_servers_agree() {
     // Whatever this finds is a false alarm of the test itself.
     let (one, other) = (Server::start_redis(FLAGS), Server::start_redis(FLAGS));
-    let failures =
-        compare(&mut Pair::new(one.port, other.port), number("COMPAT_SEED", 1), number("COMPAT_SEQUENCES", 150));
+    let run = LongRun::of(number("COMPAT_SEQUENCES", 150));
+    let failures = compare(&mut Pair::new(one.port, other.port), number("COMPAT_SEED", 1), run);
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
@@ -90,13 +91,16 @@ fn every_command_is_compared_or_excluded_with_a_reason() {
     assert!(ALLOWED.iter().all(|row| !row.reason.is_empty()));
 }
 
-/// Runs `count` sequences from `seed` on; each different disagreement, shrunk, as a text.
-fn compare(pair: &mut Pair, seed: u64, count: u64) -> Vec<String> {
+/// Runs sequences from `seed` on; each different disagreement, shrunk, as a text.
+fn compare(pair: &mut Pair, first: u64, mut run: LongRun) -> Vec<String> {
     let grammar = Grammar::new(&mut Client::connect(pair.real_port()));
     let most = number("COMPAT_FAILURES", 8) as usize;
     // By what disagrees: the report, and how many more sequences showed it.
     let mut failures: BTreeMap<String, (String, usize)> = BTreeMap::new();
-    for seed in seed..seed + count {
+    for seed in first.. {
+        if run.is_over(seed, failures.len()) {
+            break;
+        }
         let sequence = grammar.sequence(seed);
         let Err(mismatch) = pair.run(&sequence) else { continue };
         if let Some((_, again)) = failures.get_mut(&mismatch.signature) {
@@ -109,6 +113,7 @@ fn compare(pair: &mut Pair, seed: u64, count: u64) -> Vec<String> {
         };
         let command = "COMPAT_SEQUENCES=1 cargo test --test compat generated";
         let report = format!("# COMPAT_SEED={seed} {command}\n{report}");
+        run.keep(&report);
         failures.insert(mismatch.signature, (report, 0));
         if failures.len() == most {
             break;
@@ -116,6 +121,63 @@ fn compare(pair: &mut Pair, seed: u64, count: u64) -> Vec<String> {
     }
     let times = |(report, again)| format!("{report}# … and so in {again} more sequences\n");
     failures.into_values().map(times).collect()
+}
+
+/// A run of so many seeds, or for so many minutes: then it says now and then how far it is, and keeps what it finds before
+/// anything can interrupt it.
+pub struct LongRun {
+    left: Option<u64>,
+    began: Instant,
+    ends: Instant,
+    next_word: Instant,
+}
+
+impl LongRun {
+    const WORD_EVERY: Duration = Duration::from_secs(30);
+
+    /// For `COMPAT_MINUTES`, or else over as many seeds as `variable` says, or else `count`.
+    pub fn new(variable: &str, count: u64) -> LongRun {
+        let minutes = number("COMPAT_MINUTES", 0);
+        let run = LongRun::of(number(variable, count));
+        let (left, ends) = (run.left.filter(|_| minutes == 0), run.began + Duration::from_secs(60 * minutes));
+        LongRun { left, ends, ..run }
+    }
+
+    /// Over `count` seeds.
+    pub fn of(count: u64) -> LongRun {
+        let now = Instant::now();
+        LongRun { left: Some(count), began: now, ends: now, next_word: now + LongRun::WORD_EVERY }
+    }
+
+    /// To be asked before each seed.
+    pub fn is_over(&mut self, seed: u64, failures: usize) -> bool {
+        if let Some(left) = &mut self.left {
+            *left = left.wrapping_sub(1);
+            return *left == u64::MAX;
+        }
+        let now = Instant::now();
+        if now >= self.next_word {
+            self.next_word = now + LongRun::WORD_EVERY;
+            // Past the test harness, which would hold the line back until the end.
+            let passed = now.duration_since(self.began).as_secs();
+            let line = format!("{passed} s: at seed {seed}, {failures} disagreements\n");
+            std::io::stderr().write_all(line.as_bytes()).expect("stderr to take a line");
+        }
+        now >= self.ends
+    }
+
+    pub fn keep(&self, report: &str) {
+        if self.left.is_some() {
+            return;
+        }
+        let path = std::env::var("COMPAT_KEEP").unwrap_or_else(|_| "results/compat.txt".into());
+        let path = std::path::Path::new(&path);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).expect("a folder for what was found");
+        }
+        let file = std::fs::File::options().create(true).append(true).open(path);
+        file.and_then(|mut file| writeln!(file, "{report}")).expect("a file for what was found");
+    }
 }
 
 /// A number from the environment.

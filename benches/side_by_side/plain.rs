@@ -83,13 +83,13 @@ fn sample(server: &Server, test: &str, pipeline: usize, plan: Plan) -> f64 {
 }
 
 /// The second column of the only row below the headings: `"SET","90909.09",…`.
-fn rate(csv: &str) -> Option<f64> {
+pub fn rate(csv: &str) -> Option<f64> {
     let row = csv.lines().find(|line| !line.starts_with("\"test\"") && line.starts_with('"'))?;
     row.split("\",\"").nth(1)?.parse().ok()
 }
 
 /// Commands processed, and errors answered, since the server's start.
-fn counts(client: &mut Client) -> (u64, u64) {
+pub fn counts(client: &mut Client) -> (u64, u64) {
     let text = info(client, "stats");
     (number(&text, "total_commands_processed"), number(&text, "total_error_replies"))
 }

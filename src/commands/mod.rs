@@ -24,6 +24,7 @@ mod introspection;
 mod keys;
 mod lists;
 mod pubsub;
+mod scripting;
 mod server;
 mod sets;
 mod sorted_sets;
@@ -50,6 +51,7 @@ pub static FAMILIES: &[&[&Command]] = &[
     keys::COMMANDS,
     lists::COMMANDS,
     pubsub::COMMANDS,
+    scripting::COMMANDS,
     server::COMMANDS,
     sets::COMMANDS,
     sorted_sets::COMMANDS,

@@ -1,6 +1,8 @@
 //! A server in miniature, for the tests of commands that run in storage: one client, the memory engine, and a clock
 //! that stands still until told otherwise. A script is a transcript as redis-cli prints it.
 
+mod crash_tests;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +32,7 @@ const START_MS: u64 = 1_720_000_000_000;
 
 /// One client and its server.
 pub struct Harness {
+    disk: Arc<MemoryDisk>,
     engine: Arc<MemoryEngine>,
     commands: CommandTable,
     databases: Arc<DatabaseMap>,
@@ -44,11 +47,18 @@ pub struct Harness {
 impl Harness {
     pub fn new() -> Harness {
         thread::mark_engine_thread();
-        let engine = MemoryEngine::open(MemoryDisk::new()).unwrap();
+        let disk = MemoryDisk::new();
+        let engine = MemoryEngine::open(disk.clone()).unwrap();
         let databases = Arc::new(DatabaseMap::load(&*engine, DATABASES).unwrap());
         let commands = CommandTable::new(&[], &CommandStats::default());
         let (events, key_events) = Default::default();
-        Harness { engine, commands, databases, db: 0, now_ms: START_MS, events, key_events }
+        Harness { disk, engine, commands, databases, db: 0, now_ms: START_MS, events, key_events }
+    }
+
+    /// The next process, over what the disk holds. The last one must be dead.
+    fn reopen(&mut self) {
+        self.engine = MemoryEngine::open(self.disk.clone()).unwrap();
+        self.databases = Arc::new(DatabaseMap::load(&*self.engine, DATABASES).unwrap());
     }
 
     /// Runs a command as it is typed into redis-cli.

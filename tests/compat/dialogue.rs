@@ -17,10 +17,10 @@ use bytes::BytesMut;
 use crate::dice::Dice;
 use crate::families::allowed;
 use crate::grammar::{Grammar, name_of};
-use crate::number;
 use crate::pair::{FLAGS, sets_a_time};
 use crate::sequence::line;
 use crate::support::{Client, PATIENCE, Server, eventually, split_line, wait_for, wait_until};
+use crate::{LongRun, number};
 
 /// One line of a dialogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,15 +238,19 @@ fn written_dialogues_go_as_with_the_real_server() {
 #[test]
 fn generated_dialogues_go_as_with_the_real_server() {
     let (ours, theirs) = (Server::start(FLAGS), Server::start_redis(FLAGS));
-    let (seed, count) = (number("COMPAT_SEED", 1), number("COMPAT_DIALOGUES", 150));
+    let mut long_run = LongRun::new("COMPAT_DIALOGUES", 150);
     let grammar = Grammar::new(&mut theirs.client());
     let mut failures = Vec::new();
-    for seed in seed..seed + count {
+    for seed in number("COMPAT_SEED", 1).. {
+        if long_run.is_over(seed, failures.len()) {
+            break;
+        }
         let dialogue = generate(seed, &grammar);
         let Err(first) = run(&dialogue, ours.port, theirs.port, true) else { continue };
         let shortest = shrink(dialogue, |lines| run(lines, ours.port, theirs.port, true).is_err());
         let report = run(&shortest, ours.port, theirs.port, true).err().unwrap_or(first);
         failures.push(format!("# COMPAT_SEED={seed} COMPAT_DIALOGUES=1\n{report}"));
+        long_run.keep(&failures[failures.len() - 1]);
         if failures.len() >= number("COMPAT_FAILURES", 4) as usize {
             break;
         }

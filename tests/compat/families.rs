@@ -266,6 +266,7 @@ pub const FAMILIES: &[Family] = &[
         favourites: &[],
         templates: &["PUBLISH {value} {value}", "COMMAND GETKEYS SSUBSCRIBE {value} {value}"],
     },
+    Family { group: Group::Scripting, weight: 1, favourites: &[], templates: &[] },
     Family { group: Group::Transactions, weight: 2, favourites: &[], templates: &["WATCH {key}"] },
     // Answered as Redis answers with cluster mode off.
     Family { group: Group::Cluster, weight: 2, favourites: &[], templates: &[] },
@@ -295,6 +296,8 @@ pub const EXCLUDED: &[(&str, &str)] = &[
     ("command|count", "counts the commands that there are"),
     ("command|docs", "the table test compares each command's"),
     ("command|info", "the table test compares each command's"),
+    ("replicaof", "makes a replica of the real server; its example runs it"),
+    ("slaveof", "makes a replica of the real server; its example runs it"),
     ("lastsave", "depends on when"),
     ("bgsave", "whether one is under way depends on how fast this server is"),
     ("bgrewriteaof", "whether one is under way depends on how fast this server is"),

@@ -5,6 +5,7 @@
 use super::{ADMIN, BASE, CONTAINER};
 use crate::commands::connection::{USER, text};
 use crate::commands::introspection::{self, CATEGORIES};
+use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, Next, Run, Session};
 use crate::resp::{CommandArgs, ReplyBuffer};
 
@@ -12,7 +13,7 @@ pub static ACL: Command = Command {
     name: "acl",
     summary: "A container for Access List Control commands ",
     since: "6.0.0",
-    subcommands: &[&CAT, &HELP, &LIST, &USERS, &WHOAMI],
+    subcommands: &[&CAT, &GETUSER, &HELP, &LIST, &LOG, &USERS, &WHOAMI],
     ..CONTAINER
 };
 
@@ -81,6 +82,93 @@ fn list(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Resu
     };
     reply.array(1);
     reply.bulk(format!("user {USER} on {password} ~* &* +@all").as_bytes());
+    Ok(Next::Done)
+}
+
+static GETUSER: Command = Command {
+    name: "getuser",
+    summary: "Get the rules for a specific ACL user",
+    since: "6.0.0",
+    complexity: "O(N). Where N is the number of password, command and pattern rules that the user has.",
+    arity: 3,
+    flags: ADMIN,
+    history: &[
+        ("6.2.0", "Added Pub/Sub channel patterns."),
+        (
+            "7.0.0",
+            "Added selectors and changed the format of key and channel patterns from a list to their rule representation.",
+        ),
+    ],
+    arguments: &[Argument::string("username")],
+    examples: r#"> ACL GETUSER default
+ 1) "flags"
+ 2) 1) "on"
+    2) "nopass"
+...
+> ACL GETUSER nobody
+(nil)"#,
+    run: Run::Server(getuser),
+    ..BASE
+};
+
+/// As in LIST, a password is not shown, not even its hash.
+fn getuser(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    if args.get(2) != Some(USER.as_bytes()) {
+        reply.null();
+        return Ok(Next::Done);
+    }
+    let has_password = !session.server.config.current().requirepass().is_empty();
+    reply.map(6);
+    reply.bulk(b"flags");
+    let flags: &[&str] = if has_password { &["on"] } else { &["on", "nopass"] };
+    reply.set(flags.len());
+    flags.iter().for_each(|flag| reply.bulk(flag.as_bytes()));
+    reply.bulk(b"passwords");
+    reply.array(usize::from(has_password));
+    if has_password {
+        reply.bulk(b"(redacted)");
+    }
+    for (name, rules) in [("commands", "+@all"), ("keys", "~*"), ("channels", "&*")] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(rules.as_bytes());
+    }
+    reply.bulk(b"selectors");
+    reply.array(0);
+    Ok(Next::Done)
+}
+
+static LOG: Command = Command {
+    name: "log",
+    summary: "List latest events denied because of ACLs in place",
+    since: "6.0.0",
+    complexity: "O(N) with N being the number of entries shown.",
+    arity: -2,
+    flags: ADMIN,
+    arguments: &[
+        Argument::one_of("operation", &[Argument::integer("count"), Argument::flag("reset", "RESET")]).optional()
+    ],
+    examples: r#"> ACL LOG
+(empty array)
+> ACL LOG RESET
+OK"#,
+    run: Run::Session(log),
+    ..BASE
+};
+
+/// Nobody is ever denied anything but for a wrong password.
+fn log(_: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    if args.len() > 3 {
+        return Err(introspection::unknown_subcommand_or_arity(args));
+    }
+    let mut args = Args::from(args, 2);
+    if args.take_word("RESET") {
+        reply.ok();
+        return Ok(Next::Done);
+    }
+    if !args.is_done() {
+        args.next_i64()?;
+    }
+    reply.array(0);
     Ok(Next::Done)
 }
 

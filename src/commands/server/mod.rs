@@ -23,7 +23,10 @@ use super::introspection;
 use super::parse::Args;
 use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session, echoed};
 use crate::failpoints::{self, CATALOGUE};
+use crate::glob;
+use crate::limits;
 use crate::resp::{CommandArgs, ReplyBuffer};
+use crate::storage::BackgroundTask;
 
 pub static COMMANDS: &[&Command] = &[
     &acl::ACL,
@@ -42,9 +45,11 @@ pub static COMMANDS: &[&Command] = &[
     &MODULE,
     &READONLY,
     &READWRITE,
+    &REPLICAOF,
     &ROLE,
     &persistence::SAVE,
     &SHUTDOWN,
+    &SLAVEOF,
     &slowlog::SLOWLOG,
     &TIME,
 ];
@@ -160,8 +165,20 @@ fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
         "    Make the server fail at a place of this name (builds with failpoints only): off, return(fault), ...",
         "FAILPOINT LIST",
         "    List the places, and what can be done to each.",
+        "CHANGE-REPL-ID",
+        "    Nothing: there is no replication whose id could change.",
+        "LOADAOF",
+        "    As RELOAD.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    Nothing: lists are not kept in memory.",
+        "RELOAD [option ...]",
+        "    Write memtables out to files and start the storage threads anew over what is on disk.",
         "RESTART-STORAGE",
         "    Start the storage threads anew over the same data. Requests wait meanwhile.",
+        "SET-ACTIVE-EXPIRE <0|1>",
+        "    Whether keys that nobody asks for are removed when their time has come.",
+        "STRINGMATCH-LEN <length> <pattern>",
+        "    Match a text of as many x against a glob pattern.",
         "HELP",
         "    Print this help.",
     ];
@@ -179,6 +196,27 @@ fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
     if words.take_word("FAILPOINT") {
         return debug_failpoint(words, args, reply);
     }
+    if (args.len() == 2 && words.take_word("LOADAOF")) || words.take_word("RELOAD") {
+        return Ok(debug_reload(session));
+    }
+    if args.len() == 3 && words.take_word("SET-ACTIVE-EXPIRE") {
+        let is_on = words.next_i64()? != 0;
+        session.server.background.set_paused(BackgroundTask::Expire, !is_on);
+        reply.ok();
+        return Ok(Next::Done);
+    }
+    let does_nothing = (args.len() == 2 && words.take_word("CHANGE-REPL-ID"))
+        || (args.len() == 3 && words.take_word("QUICKLIST-PACKED-THRESHOLD"));
+    if does_nothing {
+        reply.ok();
+        return Ok(Next::Done);
+    }
+    if args.len() == 4 && words.take_word("STRINGMATCH-LEN") {
+        let text_len = usize::try_from(words.next_i64()?).ok().filter(|len| *len <= limits::READ_CHUNK_LARGE_BYTES);
+        let text = vec![b'x'; text_len.ok_or(CommandError::NotInteger)?];
+        reply.integer(i64::from(glob::matches(words.next()?, &text)));
+        return Ok(Next::Done);
+    }
     if args.len() != 3 || !words.take_word("SLEEP") {
         return Err(introspection::unknown_subcommand_or_arity(args));
     }
@@ -189,6 +227,22 @@ fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
         clock.sleep(duration).await;
         Bytes::from_static(b"+OK\r\n")
     })))
+}
+
+/// DEBUG RELOAD: what is answered afterwards comes from disk, or it was never there.
+fn debug_reload(session: &Session) -> Next {
+    let server = session.server.clone();
+    let mut answer = ReplyBuffer::new(session.protocol);
+    Next::Wait(Box::pin(async move {
+        match server.background.run(BackgroundTask::Flush).await {
+            Ok(()) => {
+                server.storage_restart.notify_one();
+                answer.ok();
+            }
+            Err(error) => answer.error(format!("ERR Error trying to load the RDB dump: {error}")),
+        }
+        Bytes::from(answer.into_bytes())
+    }))
 }
 
 /// DEBUG FAILPOINT. Names and actions are texts, and so are the errors.
@@ -266,6 +320,49 @@ fn role(_: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Nex
     reply.bulk(b"master");
     reply.integer(0);
     reply.array(0);
+    Ok(Next::Done)
+}
+
+/// The argument of REPLICAOF.
+const MASTER: Argument = Argument::one_of(
+    "args",
+    &[
+        Argument::block("host-port", &[Argument::string("host"), Argument::integer("port")]),
+        Argument::block("no-one", &[Argument::flag("no", "NO"), Argument::flag("one", "ONE")]),
+    ],
+);
+
+static REPLICAOF: Command = Command {
+    name: "replicaof",
+    summary: "Make the server a replica of another instance, or promote it as master.",
+    since: "5.0.0",
+    arity: 3,
+    flags: &[Flag::Admin, Flag::Noscript, Flag::Stale, Flag::NoAsyncLoading],
+    arguments: &[MASTER],
+    examples: r#"> REPLICAOF NO ONE
+OK
+> REPLICAOF localhost 6380
+(error) ERR replication is not supported"#,
+    run: Run::Session(replicaof),
+    ..BASE
+};
+
+static SLAVEOF: Command = Command {
+    name: "slaveof",
+    since: "1.0.0",
+    deprecated: Some(("5.0.0", "`REPLICAOF`")),
+    examples: r#"> SLAVEOF NO ONE
+OK"#,
+    ..REPLICAOF
+};
+
+/// A master it is already.
+fn replicaof(_: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let mut args = Args::new(args);
+    if !(args.take_word("NO") && args.take_word("ONE")) {
+        return Err(CommandError::custom("ERR replication is not supported"));
+    }
+    reply.ok();
     Ok(Next::Done)
 }
 
