@@ -32,7 +32,7 @@ serve: build-deps ## Build, and serve on port 6379 from ./data (PORT=7000 DIR=/s
 
 # What needs no RocksDB comes first: it fails within minutes, even where RocksDB has not been compiled yet.
 .PHONY: test
-test: deps fmt fuzz loom sim lint unit clients faults bench-smoke ## Everything that is quick enough for every change
+test: deps fmt fuzz loom sim sim-fresh lint unit clients faults bench-smoke ## Everything that is quick enough for every change
 	@echo "All good."
 
 ## The parts of `make test`
@@ -55,8 +55,6 @@ loom: ## Every interleaving of the reply slot
 sim: ## The whole server in deterministic simulation: repeatability, what failed before, and 96 seeds
 	cargo test --profile sim --package bulkhead-sim
 
-# Not part of `make test` as long as sim/FOUND.md lists open findings: about one run in a thousand shows one of them, and a
-# gate that depends on the commit's name would say nothing about the commit.
 .PHONY: sim-fresh
 sim-fresh: ## 2,000 seeds that no earlier commit ran, chosen by the commit (SEEDS=2000)
 	cargo sim run --seeds $(SEEDS) --from $$((16#$$(git rev-parse --short=8 HEAD)))
@@ -124,6 +122,10 @@ sim-run: ## A simulation campaign (MINUTES=60)
 .PHONY: sim-strength
 sim-strength: ## How many seeds it takes to notice each planted bug: the table in sim/README.md
 	cargo run --profile sim --package bulkhead-sim --features planted-bugs -- strength --readme sim/README.md
+
+.PHONY: sim-rocks
+sim-rocks: ## A few simulated runs on RocksDB itself, compared with the same runs on the model of a disk
+	cargo test --profile sim --package bulkhead-sim --features rocks --test rocks
 
 .PHONY: deny
 deny: ## Licences, sources and banned crates of all dependencies (installs cargo-deny)

@@ -83,11 +83,17 @@ impl Write {
     /// mean that it was certainly not executed.
     pub fn judge(&self, replies: &[Value], refusals: &[&str]) -> Option<Fate> {
         let (last, before) = replies.split_last()?;
-        if let Value::Error(text) = last {
-            let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
-            return match code {
+        let code = |reply: &Value| match reply {
+            Value::Error(text) => text.split(|byte| *byte == b' ').next().map(<[u8]>::to_vec),
+            _ => None,
+        };
+        let refuses = |code: &[u8]| refusals.iter().any(|refusal| refusal.as_bytes() == code);
+        if let Some(last) = code(last) {
+            return match &last[..] {
                 b"INDOUBT" => Some(Fate::InDoubt),
-                code if refusals.iter().any(|refusal| refusal.as_bytes() == code) => Some(Fate::Refused),
+                // A command of it was refused when it was to be queued, and therefore all of them.
+                b"EXECABORT" if before.iter().filter_map(code).any(|code| refuses(&code)) => Some(Fate::Refused),
+                code if refuses(code) => Some(Fate::Refused),
                 _ => None,
             };
         }
@@ -497,6 +503,11 @@ mod tests {
         assert_eq!(transaction(queued(), [3, 1, 1, 4]), None);
         assert_eq!(transaction(queued(), [3, 0, 1, 3]), None);
         assert_eq!(transaction(error("ERR no"), [3, 1, 1, 3]), None);
+        let aborted = |reason: &str| {
+            judge(&Write::Transaction(0), &[Value::Simple("OK".into()), error(reason), error("EXECABORT no")])
+        };
+        assert_eq!(aborted("TRYAGAIN later"), Some(Fate::Refused));
+        assert_eq!(aborted("ERR no"), None);
     }
 
     #[test]

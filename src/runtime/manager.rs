@@ -177,16 +177,30 @@ impl RuntimeManager {
         Ok(())
     }
 
-    /// Stops the storage side's threads and starts them anew over the same engine. Clients stay connected; their
-    /// requests wait in the channel meanwhile.
+    /// Stops the storage side's threads and starts them anew over the same engine; or over one that is opened anew, if they
+    /// cannot read from this one. Clients stay connected; their requests wait in the channel meanwhile.
     pub async fn restart_storage(&mut self) -> Result<(), StartError> {
         self.server.stats.health.set_phase(Phase::RestartingStorage);
         let engine = match self.storage.take() {
             Some(storage) => Some(storage.stop().await),
             None => None,
         };
-        self.start_storage(engine).await?;
+        if let Err(error) = self.start_storage(engine.clone()).await {
+            tracing::error!(%error, "storage could not be started anew: its engine is opened anew");
+            if let Some(engine) = engine.filter(|_| self.storage.is_none()) {
+                self.close_failed(engine).await?;
+            }
+            return self.reopen_storage().await;
+        }
         self.server.stats.health.set_phase(Phase::Serving);
+        Ok(())
+    }
+
+    /// Closes an engine that is of no use any more.
+    async fn close_failed(&self, engine: Arc<dyn Engine>) -> Result<(), StartError> {
+        self.server.storage_state.store(None);
+        // It failed: its complaints about being closed are no news.
+        let _ = on_engine_thread(&*self.storage_domain, move || engine.close()).await?;
         Ok(())
     }
 
@@ -196,9 +210,7 @@ impl RuntimeManager {
         self.server.stats.health.set_phase(Phase::RestartingStorage);
         if let Some(storage) = self.storage.take() {
             let engine = storage.stop().await;
-            self.server.storage_state.store(None);
-            // It failed: its complaints about being closed are no news.
-            let _ = on_engine_thread(&*self.storage_domain, move || engine.close()).await?;
+            self.close_failed(engine).await?;
         }
         // Nothing of the old one may be held back.
         self.server.records.clear();

@@ -41,6 +41,8 @@ pub(super) struct Blocked {
     /// When it gives up, on the monotonic clock.
     until: Option<Duration>,
     timeout: Option<BoxFuture<'static, ()>>,
+    /// Storage has looked whether there is something for it, and put it in line.
+    is_seen: bool,
     end: Option<End>,
 }
 
@@ -56,7 +58,7 @@ impl Blocked {
         let until = timeout.map(|timeout| server.env.clock.now().saturating_add(timeout));
         let timeout = timeout.map(|timeout| server.env.clock.sleep(timeout));
         client.deadline_ms.store(u64::MAX, Ordering::Relaxed);
-        Blocked { server: server.clone(), client: client.clone(), in_flight, until, timeout, end: None }
+        Blocked { server: server.clone(), client: client.clone(), in_flight, until, timeout, is_seen: false, end: None }
     }
 
     /// Whether nothing but its own timer needs the runtime that it is polled in.
@@ -75,14 +77,14 @@ impl Blocked {
         if let Poll::Ready(answer) = self.in_flight.poll(context) {
             return Poll::Ready(Outcome::Answered(answer));
         }
-        if self.end.is_none() {
+        // Being put in line wakes it.
+        self.is_seen = self.is_seen || self.server.waiters.is_waiting(self.client.id);
+        if self.end.is_none() || is_leaving {
             self.end = self.check(context, is_leaving);
         }
         let Some(end) = self.end else { return Poll::Pending };
         // Before anyone has looked whether there is something for it, nobody can say that there was nothing in time.
-        let is_unseen = end == End::TimedOut
-            && !self.server.waiters.is_waiting(self.client.id)
-            && !planted::is("gives-up-before-anyone-looked");
+        let is_unseen = end == End::TimedOut && !self.is_seen && !planted::is("gives-up-before-anyone-looked");
         let deadline = self.in_flight.deadline();
         if is_unseen && self.server.env.clock.now() < deadline {
             self.client.deadline_ms.store(deadline.as_millis() as u64, Ordering::Relaxed);
