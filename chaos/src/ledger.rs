@@ -503,7 +503,7 @@ mod tests {
         assert_eq!(transaction(queued(), [3, 1, 1, 4]), None);
         assert_eq!(transaction(queued(), [3, 0, 1, 3]), None);
         assert_eq!(transaction(error("ERR no"), [3, 1, 1, 3]), None);
-        let aborted = |reason: &str| {
+        let aborted = |reason: &'static str| {
             judge(&Write::Transaction(0), &[Value::Simple("OK".into()), error(reason), error("EXECABORT no")])
         };
         assert_eq!(aborted("TRYAGAIN later"), Some(Fate::Refused));
