@@ -37,10 +37,12 @@ pub struct Plan {
     pub duration: Duration,
     /// Resident memory must stay below this: [`bound_bytes`], or a bound of one's own.
     pub bound_bytes: u64,
+    /// Of the server.
+    pub flags: &'static [&'static str],
 }
 
 /// Small caches and memtables: what is left is what clients can make the server hold.
-const FLAGS: &[&str] = &[
+pub const FLAGS: &[&str] = &[
     "--rocksdb.block_cache_size",
     "64mb",
     "--record-cache-size",
@@ -73,6 +75,9 @@ const CALIBRATION_PIPELINE: u64 = 16;
 
 /// How often a client sends what has become due meanwhile.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often it is told how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -121,31 +126,35 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The outcome, or what the server did not stand.
-pub fn run(plan: &Plan, home: &Path) -> Result<Outcome, String> {
+/// The outcome, or what the server did not stand. `log` hears how far it is.
+pub fn run(plan: &Plan, home: &Path, log: impl Fn(&str) + Copy) -> Result<Outcome, String> {
     let dir = home.join("data");
     std::fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let flags = FLAGS.iter().map(|flag| flag.to_string()).collect();
+    let flags = plan.flags.iter().map(|flag| flag.to_string()).collect();
     let recipe = Recipe { program: plan.program.clone(), dir, flags, environment: Vec::new() };
     let mut server = recipe.start()?;
+    log(&format!("serving after {} ms", server.started_in.as_millis()));
     load(server.port).map_err(|error| format!("loading: {error}"))?;
     let port = server.port;
+    log(&format!("{KEYS} keys are there; {} clients find out what it can do", plan.readers));
     let calibration = in_a_runtime(|| closed_loop(port, plan.readers, plan.calibration))?;
     let capacity = calibration as f64 / plan.calibration.as_secs_f64();
     let resident = |server: &Server| server.resident_bytes().map_err(|error| format!("its memory: {error}"));
     let resident_before = resident(&server)?;
     let (over, resident_max) = (AtomicBool::new(false), AtomicU64::new(0));
     let rate = capacity * f64::from(plan.overload) / plan.readers as f64;
+    let offered = rate * plan.readers as f64;
+    log(&format!("{capacity:.0} requests a second; now {offered:.0} are asked for, for {:?}", plan.duration));
     let served = std::thread::scope(|scope| {
+        // However the load ends, even by a panic, the one who looks at the memory ends with it.
+        let _over = SetAtEnd(&over);
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 resident_max.fetch_max(server.resident_bytes().unwrap_or_default(), Ordering::Relaxed);
                 std::thread::sleep(SAMPLE_INTERVAL);
             }
         });
-        let served = in_a_runtime(|| open_loop(port, plan, rate));
-        over.store(true, Ordering::Relaxed);
-        served
+        in_a_runtime(|| open_loop(port, plan, rate, log))
     });
     if server.has_ended() {
         return Err(format!("the server ended under the load:\n{}", server.last_words()));
@@ -160,7 +169,7 @@ pub fn run(plan: &Plan, home: &Path) -> Result<Outcome, String> {
         readers: plan.readers,
         silent: plan.silent,
         capacity,
-        offered: rate * plan.readers as f64,
+        offered,
         answered: replies.iter().sum(),
         refused: served.iter().map(|served| served.refused).sum(),
         least: replies[0],
@@ -178,6 +187,15 @@ pub fn run(plan: &Plan, home: &Path) -> Result<Outcome, String> {
         return Err(format!("somebody who reads was not served at all: {outcome}"));
     }
     Ok(outcome)
+}
+
+/// Sets a flag when it goes.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn load(port: u16) -> io::Result<()> {
@@ -236,12 +254,16 @@ async fn read(from: &mut OwnedReadHalf, unread: &mut BytesMut) -> Result<Value, 
 
 /// Each client sends when it has its replies: how many replies in all.
 async fn closed_loop(port: u16, clients: usize, duration: Duration) -> Result<u64, String> {
+    // All of them first: whoever asks while others connect would have more than its share of the server.
+    let mut connections = Vec::new();
+    for _ in 0..clients {
+        connections.push(connect(port).await?);
+    }
+    let start = Instant::now();
     let mut tasks = Vec::new();
-    for id in 0..clients {
-        let (mut from, mut to) = connect(port).await?;
+    for (id, (mut from, mut to)) in connections.into_iter().enumerate() {
         tasks.push(tokio::task::spawn_local(async move {
             let (mut dice, mut unread, mut replies) = (Random::from_seed(id as u64), BytesMut::new(), 0);
-            let start = Instant::now();
             while start.elapsed() < duration {
                 let mut requests = BytesMut::new();
                 (0..CALIBRATION_PIPELINE).for_each(|_| put_request(&mut dice, &mut requests));
@@ -268,7 +290,7 @@ struct Served {
 }
 
 /// Each client sends `rate` requests a second, whatever comes back, as long as its socket takes them.
-async fn open_loop(port: u16, plan: &Plan, rate: f64) -> Result<(Vec<Served>, Duration), String> {
+async fn open_loop(port: u16, plan: &Plan, rate: f64, log: impl Fn(&str)) -> Result<(Vec<Served>, Duration), String> {
     let served = Rc::new(RefCell::new(vec![Served::default(); plan.readers]));
     let failure: Rc<RefCell<Option<String>>> = Rc::default();
     let mut tasks = Vec::new();
@@ -308,9 +330,23 @@ async fn open_loop(port: u16, plan: &Plan, rate: f64) -> Result<(Vec<Served>, Du
             }
         }));
     }
-    tokio::time::sleep_until((start + plan.duration).into()).await;
+    while start.elapsed() < plan.duration {
+        tokio::time::sleep(PROGRESS_INTERVAL.min(plan.duration.saturating_sub(start.elapsed()))).await;
+        let (replies, unserved) = {
+            let served = served.borrow();
+            let replies: u64 = served.iter().map(|served| served.replies).sum();
+            (replies, served.iter().filter(|served| served.replies == 0).count())
+        };
+        log(&format!("after {} s: {replies} replies, {unserved} clients without any", start.elapsed().as_secs()));
+        if failure.borrow().is_some() {
+            break;
+        }
+    }
     // The load stays on until everybody has been served, or it is clear that somebody never will be.
-    while start.elapsed() < plan.duration + PATIENCE && served.borrow().iter().any(|served| served.replies == 0) {
+    while failure.borrow().is_none()
+        && start.elapsed() < plan.duration + PATIENCE
+        && served.borrow().iter().any(|served| served.replies == 0)
+    {
         tokio::time::sleep(TICK).await;
     }
     let took = start.elapsed();

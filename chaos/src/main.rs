@@ -97,7 +97,7 @@ fn stall(plan: &Plan, home: &Path, out: Option<&Path>) -> Result<(), String> {
 }
 
 fn ceiling(plan: &ceiling::Plan, home: &Path) -> Result<(), String> {
-    println!("{}", ceiling::run(plan, home)?);
+    println!("{}", ceiling::run(plan, home, |line| println!("{line}"))?);
     Ok(())
 }
 
@@ -175,6 +175,7 @@ fn ceiling_plan(options: &[String]) -> Result<ceiling::Plan, String> {
         calibration: Duration::from_secs(5),
         duration: Duration::from_secs(60),
         bound_bytes: 0,
+        flags: ceiling::FLAGS,
     };
     for pair in options.chunks(2) {
         let [word, value] = pair else { return Err(format!("{} needs a value", pair[0])) };

@@ -25,6 +25,15 @@ impl Tmpfs {
         }
     }
 
+    /// Takes all of it but so many bytes, or a page less.
+    pub fn fill_but(&self, free_bytes: u64) -> Result<(), String> {
+        self.fill()?;
+        let fail = |error: std::io::Error| format!("{}: {error}", self.ballast().display());
+        let file = File::options().write(true).open(self.ballast()).map_err(fail)?;
+        let taken = file.metadata().map_err(fail)?.len();
+        file.set_len(taken.saturating_sub(free_bytes)).map_err(fail)
+    }
+
     /// Takes every last byte of it.
     pub fn fill(&self) -> Result<(), String> {
         let fail = |error: std::io::Error| format!("filling {}: {error}", self.at.display());

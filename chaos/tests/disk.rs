@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bulkhead_chaos::client::Client;
 use bulkhead_chaos::ledger::Fate;
 use bulkhead_chaos::process::{Recipe, server_binary};
 use bulkhead_chaos::shim::{Disk, Failure, Operations};
@@ -14,8 +15,8 @@ use bulkhead_chaos::writer::{BUSY, DISK_REFUSES, Manner, Sent};
 
 const WRITERS: u32 = 4;
 
-/// RocksDB resumes by itself once its largest memtable, 32 MiB, would find room.
-const TMPFS_MIB: u32 = 128;
+/// The smaller one is smaller than the memtables that a server is configured with.
+const TMPFS_MIB: [u32; 2] = [128, 32];
 
 fn manner(refusals: &'static [&'static str]) -> Manner {
     Manner { pipeline_max: 4, interval: Duration::from_millis(5), refusals }
@@ -138,43 +139,90 @@ fn one_failed_fsync_ends_writing_under_every_appendfsync_that_promises_one() -> 
     Ok(())
 }
 
-#[test]
-fn a_disk_that_is_really_full_refuses_writes_until_there_is_room_again() -> Result<(), String> {
-    let home = tempfile::tempdir().expect("a temporary directory");
-    let dir = home.path().join("data");
+/// A small file system and a server on it; `None`: this machine does not let us mount one.
+fn on_a_small_disk(home: &std::path::Path, size_mib: u32) -> Result<Option<(Siege, Tmpfs)>, String> {
+    let dir = home.join("data");
     std::fs::create_dir(&dir).expect("a directory");
-    let disk = match Tmpfs::mount(&dir, TMPFS_MIB) {
+    let disk = match Tmpfs::mount(&dir, size_mib) {
         Ok(disk) => disk,
         Err(error) => {
             println!("SKIPPED: this needs the right to mount a small file system, and has it not: {error}");
-            return Ok(());
+            return Ok(None);
         }
     };
     let mut siege = Siege::begin(recipe(dir, &[]), WRITERS, manner(DISK_REFUSES))?;
     siege.write_until_acknowledged()?;
-    for round in 0..2 {
-        disk.fill()?;
-        let sent = siege.write_until("a write is refused", |round| has(round, Fate::Refused))?;
-        println!("while the disk was full: {:#?}", errors(&sent));
-        assert!(errors(&sent).iter().any(|words| words.starts_with("NOSPACE ")), "{:?}", errors(&sent));
-        check_that_reads_go_on(siege.port())?;
-        // The first time it comes back by itself, the second time by a restart.
-        if round == 1 {
-            siege.kill()?;
-            match siege.restart() {
-                Ok(()) => check_that_reads_go_on(siege.port())?,
-                Err(words) => assert!(words.contains("space"), "it does not start, and does not say why: {words}"),
+    Ok(Some((siege, disk)))
+}
+
+#[test]
+fn a_disk_that_is_really_full_refuses_writes_until_there_is_room_again() -> Result<(), String> {
+    for size_mib in TMPFS_MIB {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let Some((mut siege, disk)) = on_a_small_disk(home.path(), size_mib)? else { return Ok(()) };
+        for round in 0..2 {
+            disk.fill()?;
+            let sent = siege.write_until("a write is refused", |round| has(round, Fate::Refused))?;
+            println!("while the disk of {size_mib} MiB was full: {:#?}", errors(&sent));
+            assert!(errors(&sent).iter().any(|words| words.starts_with("NOSPACE ")), "{:?}", errors(&sent));
+            check_that_reads_go_on(siege.port())?;
+            // The first time it comes back by itself, the second time by a restart.
+            if round == 1 {
+                siege.kill()?;
+                match siege.restart() {
+                    Ok(()) => check_that_reads_go_on(siege.port())?,
+                    Err(words) => assert!(words.contains("space"), "it does not start, and does not say why: {words}"),
+                }
+                siege.kill()?;
             }
-            siege.kill()?;
-        }
-        disk.empty()?;
-        if round == 1 {
-            siege.restart()?;
+            disk.empty()?;
+            if round == 1 {
+                siege.restart()?;
+                siege.audit()?;
+            }
+            siege.write_until_acknowledged()?;
             siege.audit()?;
+            siege.kill_and_audit()?;
         }
-        siege.write_until_acknowledged()?;
-        siege.audit()?;
-        siege.kill_and_audit()?;
     }
     Ok(())
+}
+
+/// Before it is full, room is kept for deletes: they free it.
+#[test]
+fn a_disk_that_is_nearly_full_takes_deletes_and_refuses_what_takes_room() -> Result<(), String> {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let Some((mut siege, disk)) = on_a_small_disk(home.path(), TMPFS_MIB[0])? else { return Ok(()) };
+    let mut client = Client::connect(siege.port()).map_err(|error| error.to_string())?;
+    let mut call = |args: &[&str]| client.call(args).map(|reply| reply.to_string()).map_err(|error| error.to_string());
+    assert_eq!(call(&["MSET", "doomed", "1", "listed", "1"])?, "OK");
+    // Half of its reserve.
+    disk.fill_but(8 << 20)?;
+    let sent = siege.write_until("writes are refused", |round| has(round, Fate::Refused))?;
+    assert!(errors(&sent).iter().any(|words| words.starts_with("NOSPACE ")), "{:?}", errors(&sent));
+    assert_eq!(call(&["DEL", "doomed"])?, "(integer) 1");
+    assert_eq!(call(&["EXPIRE", "listed", "1000"])?, "(integer) 1");
+    assert!(call(&["SET", "doomed", "2"])?.starts_with("(error) NOSPACE "));
+    assert_eq!(call(&["EXISTS", "doomed"])?, "(integer) 0");
+    check_that_reads_go_on(siege.port())?;
+    disk.empty()?;
+    siege.write_until_acknowledged()?;
+    siege.kill_and_audit()?;
+    Ok(())
+}
+
+/// Proof that these tests would notice a loss: a server that keeps nothing on its disk.
+#[test]
+fn a_server_that_forgets_is_found_out() {
+    let redis = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let dir = home.path().join("data");
+    std::fs::create_dir(&dir).expect("a directory");
+    let flags = ["--save", "", "--appendonly", "no"].map(str::to_string).to_vec();
+    let recipe = Recipe { program: redis.into(), dir, flags, environment: Vec::new() };
+    let mut siege = Siege::begin(recipe, WRITERS, manner(BUSY)).expect("redis-server; `make deps` installs it");
+    siege.write_until_acknowledged().expect("it takes writes");
+    siege.audit().expect("as long as it lives it forgets nothing");
+    let evidence = siege.kill_and_audit().expect_err("it has forgotten everything");
+    assert!(evidence.contains("was acknowledged, and is lost"), "{evidence}");
 }
