@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::engine::EngineError;
 use crate::keyspace::{CommandError, Operation, WatchSet};
-use crate::observe::{Client, CommandCounters};
+use crate::observe::{Client, CommandCounters, ServerStats};
 use crate::resp::{CommandArgs, Protocol};
 use slot::Responder;
 
@@ -116,6 +116,33 @@ pub struct StorageResponse {
     pub finished_at: Duration,
     /// Of a transaction that is answered in parts and did run: where the reply of each of its steps ends.
     pub parts: Option<Vec<usize>>,
+    /// To be kept until the client has the replies.
+    pub reply_shares: Vec<ReplyShare>,
+}
+
+/// A large reply's share of `large-replies-max-bytes`, until it is dropped.
+#[derive(Debug)]
+pub struct ReplyShare {
+    stats: Arc<ServerStats>,
+    bytes: u64,
+}
+
+impl ReplyShare {
+    /// Room for a reply of `bytes`, if large replies do not take more than `most` together with it. A single one gets it,
+    /// whatever its size.
+    pub fn take(stats: &Arc<ServerStats>, bytes: usize, most: usize) -> Option<ReplyShare> {
+        let share = ReplyShare { stats: stats.clone(), bytes: bytes as u64 };
+        let taken = &stats.channel.large_reply_bytes;
+        taken.add(share.bytes);
+        let others = taken.get().saturating_sub(share.bytes);
+        (others == 0 || others + share.bytes <= most as u64).then_some(share)
+    }
+}
+
+impl Drop for ReplyShare {
+    fn drop(&mut self) {
+        self.stats.channel.large_reply_bytes.subtract(self.bytes);
+    }
 }
 
 /// The receiving ends, which the storage runtime borrows. They outlive it.

@@ -129,6 +129,8 @@ pub struct RuntimeConfig {
     pub channel_capacity: usize,
     /// `channel-max-bytes`: bytes that may wait.
     pub channel_bytes_max: usize,
+    /// `large-replies-max-bytes`: bytes of replies above a megabyte that clients have not read yet.
+    pub large_replies_bytes_max: usize,
     /// `request-timeout`.
     pub request_timeout_ms: u64,
     /// `breaker-failures`: write failures in a row that open the circuit breaker; 0: it never opens.

@@ -232,6 +232,10 @@ pub static DIRECTIVES: &[Directive] = &[
          others wait their turn.").fixed(),
     active(RUNTIMES, "channel-max-bytes", memory(MB, 1 << 40), "64mb", |c, v| c.runtime.channel_bytes_max = v.number(),
         "Bytes of requests that may wait for storage; past it sockets are no longer read."),
+    active(RUNTIMES, "large-replies-max-bytes", memory(MB, 1 << 40), "1gb",
+        |c, v| c.runtime.large_replies_bytes_max = v.number(),
+        "Bytes of replies larger than a megabyte that may wait for their clients to read them; past it, further ones are \
+         refused. One alone may be larger."),
     active(RUNTIMES, "request-timeout", integer(10, 3_600_000), "10000",
         |c, v| c.runtime.request_timeout_ms = v.number(),
         "Milliseconds after which a waiting request is answered with an error. Long enough to sit out a write stall of \

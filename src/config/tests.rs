@@ -187,6 +187,7 @@ fn every_directive_of_redis_is_known_with_its_default_and_its_mutability() {
         "storage-threads",
         "channel-capacity",
         "channel-max-bytes",
+        "large-replies-max-bytes",
         "request-timeout",
         "breaker-failures",
         "breaker-pause",

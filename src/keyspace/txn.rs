@@ -12,13 +12,15 @@ use crate::engine::{ColumnFamily, Cursor, Direction, EngineError, Entry, ReadTie
 use crate::layout::Malformed;
 use crate::observe::Category;
 
-/// Why a read within a transaction failed. The first two are no failures: the caller runs the operation again, as told.
+/// Why a read within a transaction failed. The first three are no failures: the caller runs the operation again, as told.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TxnError {
     #[error("a second read needs a snapshot")]
     NeedsSnapshot,
     #[error("the answer is on disk, not in memory")]
     NeedsDisk,
+    #[error("the answer takes long to find")]
+    NeedsTime,
     #[error(transparent)]
     Engine(EngineError),
 }
@@ -28,7 +30,7 @@ impl TxnError {
     pub fn category(&self) -> Category {
         match self {
             TxnError::Engine(error) => error.category(),
-            TxnError::NeedsSnapshot | TxnError::NeedsDisk => Category::Engine,
+            TxnError::NeedsSnapshot | TxnError::NeedsDisk | TxnError::NeedsTime => Category::Engine,
         }
     }
 }
@@ -65,6 +67,8 @@ type Undo = (ColumnFamily, Bytes, Option<Option<Bytes>>);
 pub struct Txn<'v> {
     view: &'v dyn View,
     tier: ReadTier,
+    /// Short reads wait for this one.
+    hurried: bool,
     consistency: Consistency,
     writable: bool,
     overlay: [Map; ColumnFamily::ALL.len()],
@@ -74,7 +78,8 @@ pub struct Txn<'v> {
 
 impl<'v> Txn<'v> {
     fn new(view: &'v dyn View, tier: ReadTier, consistency: Consistency, writable: bool) -> Self {
-        Txn { view, tier, consistency, writable, overlay: Default::default(), undo: Vec::new(), overlay_bytes: 0 }
+        let (overlay, undo) = Default::default();
+        Txn { view, tier, hurried: false, consistency, writable, overlay, undo, overlay_bytes: 0 }
     }
 
     /// Reads the engine's latest state without the cost of a snapshot: good for exactly one point read, which is what
@@ -93,17 +98,19 @@ impl<'v> Txn<'v> {
         Self::new(view, ReadTier::All, Consistency::Stable, true)
     }
 
+    /// Short reads wait for it, if `hurried`: see [`Txn::check_may_take_long`].
+    pub fn hurried(self, hurried: bool) -> Self {
+        Txn { hurried, ..self }
+    }
+
     pub fn is_writable(&self) -> bool {
         self.writable
     }
 
     /// To be asked before work that takes long, and that nobody could know of before the key was looked up: refused to
-    /// a reader on whom short reads wait, as if it needed the disk. The operation then starts again on one that has time.
+    /// a reader on whom short reads wait. The operation then starts again on one that has time.
     pub fn check_may_take_long(&self) -> Result<(), TxnError> {
-        match self.tier {
-            ReadTier::Cached => Err(TxnError::NeedsDisk),
-            ReadTier::All => Ok(()),
-        }
+        if self.hurried { Err(TxnError::NeedsTime) } else { Ok(()) }
     }
 
     pub fn get(&mut self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, TxnError> {

@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use uuid::Builder;
 
 use super::home::{CurrentHome, Home};
-use crate::channel::{InFlight, Outgoing, RequestId, Step, StorageCommand, StorageResponse, Submitted};
+use crate::channel::{InFlight, Outgoing, ReplyShare, RequestId, Step, StorageCommand, StorageResponse, Submitted};
 use crate::commands::context::{Queued, ReplyMode};
 use crate::commands::secrets::is_secret;
 use crate::commands::spec::NetworkHandler;
@@ -46,6 +46,8 @@ pub struct Connection {
     input: BytesMut,
     /// Replies, not sent yet.
     output: BytesMut,
+    /// Of those among them that are large.
+    reply_shares: Vec<ReplyShare>,
     /// Decoded, not submitted yet.
     batch: Batch,
     held: Option<Held>,
@@ -153,6 +155,7 @@ impl Connection {
             decoder: Decoder::default(),
             input: BytesMut::new(),
             output: BytesMut::new(),
+            reply_shares: Vec::new(),
             batch: Batch::default(),
             held: None,
             pending: Pending::Nothing,
@@ -678,10 +681,11 @@ impl Connection {
         }
     }
 
-    fn take_answer(&mut self, submission: Submission, sent_at: Duration, response: StorageResponse) {
+    fn take_answer(&mut self, submission: Submission, sent_at: Duration, mut response: StorageResponse) {
         self.session.client.deadline_ms.store(0, Ordering::Relaxed);
         // Of several answers in the output the first one waits longest.
         self.replying_since.get_or_insert((sent_at, response.finished_at));
+        self.reply_shares.append(&mut response.reply_shares);
         if let Some(exec) = self.exec.take()
             && let Some(ends) = &response.parts
         {
@@ -879,6 +883,7 @@ impl Connection {
                 if self.output.is_empty() {
                     // An idle connection holds no buffer.
                     self.output = BytesMut::new();
+                    self.reply_shares.clear();
                     self.note_replied();
                 }
                 Poll::Ready(Event::Output)

@@ -99,6 +99,8 @@ pub struct ChannelMetrics {
     pub full: Counter,
     /// Commands in one request.
     pub operations: SizeHistogram,
+    /// Bytes of large replies that their clients have not read yet.
+    pub large_reply_bytes: Counter,
 }
 
 /// Writer, readers and engine, as the storage runtime sees them.

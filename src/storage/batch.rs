@@ -137,7 +137,14 @@ impl<'e> BatchProcessor<'e> {
             }
             next_step += 1;
         }
-        let response = StorageResponse { engine_error: None, replies, next_step, finished_at: now, parts };
+        let response = StorageResponse {
+            engine_error: None,
+            replies,
+            next_step,
+            finished_at: now,
+            parts,
+            reply_shares: Vec::new(),
+        };
         started.prepare(response, self.record.clone());
         let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
         self.ran.push(Ran { client, started, origin });
@@ -391,5 +398,12 @@ fn failed(steps: &[Step], error: &EngineError, state: &StorageState, finished_at
         }
     }
     // There is nothing to be sent again.
-    StorageResponse { engine_error: Some(error.clone()), replies, next_step: usize::MAX, finished_at, parts: None }
+    StorageResponse {
+        engine_error: Some(error.clone()),
+        replies,
+        next_step: usize::MAX,
+        finished_at,
+        parts: None,
+        reply_shares: Vec::new(),
+    }
 }

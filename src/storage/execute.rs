@@ -64,6 +64,8 @@ pub struct Caller<'a> {
 pub enum Restart {
     Snapshot,
     Disk,
+    /// It takes long, and short reads would wait for it.
+    Time,
     /// Once a key has something for it.
     Ready,
 }
@@ -106,6 +108,7 @@ pub fn execute_by(
         Ok(()) => Ok(true),
         Err(CommandError::Storage(TxnError::NeedsSnapshot)) => Err(Restart::Snapshot),
         Err(CommandError::Storage(TxnError::NeedsDisk)) => Err(Restart::Disk),
+        Err(CommandError::Storage(TxnError::NeedsTime)) => Err(Restart::Time),
         Err(CommandError::WouldWait) => Err(Restart::Ready),
         Err(error) => {
             if let CommandError::Storage(cause) = &error {

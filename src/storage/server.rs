@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::background::{self, BackgroundTaskManager};
 use super::execute::Surroundings;
@@ -273,14 +273,15 @@ impl StorageServer {
     fn start_loops(&mut self, domain: Arc<dyn Domain>, stop: StopSignal) -> Result<(), StorageError> {
         let readers = self.state.config.current().runtime.storage_threads;
         let patient = (readers > 1).then(|| {
-            let (sender, receiver) = mpsc::channel(limits::PATIENT_QUEUE);
-            let queue = Arc::new(tokio::sync::Mutex::new(receiver));
+            let (patient, queues) = reader::Patient::new();
             for index in 1..readers {
-                let (state, queue) = (self.state.clone(), queue.clone());
-                let body = move |pulse| reader::run_patient(state.clone(), queue.clone(), pulse);
+                // Of several the first takes nothing that takes long, so that there is always one for cold reads.
+                let long = (index == 1 && readers > 2).then(|| patient.long());
+                let (state, queues) = (self.state.clone(), queues.clone());
+                let body = move |pulse| reader::run_patient(state.clone(), queues.clone(), long.clone(), pulse);
                 self.supervise(&domain, format!("sto-reader-{index}"), IfHung::Replace, body);
             }
-            sender
+            patient
         });
         let state = &self.state.clone();
         let (shared, signal, pending) = (state.clone(), stop.clone(), reader::Pending::default());

@@ -64,7 +64,14 @@ impl BatchProcessor<'_> {
             self.keyspace.undo();
         }
         let finished_at = self.state.env.clock.now();
-        let response = StorageResponse { engine_error: None, replies, next_step: 1, finished_at, parts: None };
+        let response = StorageResponse {
+            engine_error: None,
+            replies,
+            next_step: 1,
+            finished_at,
+            parts: None,
+            reply_shares: Vec::new(),
+        };
         started.prepare(response, self.record.clone());
         self.ran.push(Ran { client, started, origin });
     }

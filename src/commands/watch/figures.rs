@@ -221,6 +221,8 @@ pub static ROWS: &[Row<Figures>] = &[
         |f| Number(f.server.stats.channel.sent.get())).info(CHANNEL, "requests_sent").logged(),
     gauge("bulkhead_requests_in_flight", "Requests sent and not ended.", |f| Number(f.server.stats.channel.in_flight.get()))
         .info(CHANNEL, "requests_in_flight"),
+    gauge("bulkhead_large_reply_bytes", "Bytes of large replies that their clients have not read yet.",
+        |f| Number(f.server.stats.channel.large_reply_bytes.get())).info(CHANNEL, "large_reply_bytes"),
     counter("bulkhead_requests_ended_total", ENDED, |f| Number(f.server.stats.channel.answered.get()))
         .labels("how=\"answered\"").info(CHANNEL, "requests_answered"),
     counter("bulkhead_requests_ended_total", ENDED, |f| Number(f.server.stats.channel.withdrawn.get()))
