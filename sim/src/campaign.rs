@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::oracle::Finding;
-use crate::plan::Plan;
+use crate::plan::{Place, Plan};
 use crate::run::{Report, run};
 use crate::scenario::{ALL, Scenario};
 
@@ -163,6 +163,13 @@ impl Totals {
             let cells: Vec<String> =
                 OUTCOMES.iter().map(|outcome| count(&format!("under {fault}: {outcome}")).to_string()).collect();
             let _ = writeln!(text, "| {fault} | {} | {} |", count(&format!("fault {fault}")), cells.join(" | "));
+        }
+        text += "\nFailpoints that fired, and how often:\n\n| place | as |\n|---|---|\n";
+        for place in Place::all() {
+            let start = format!("failpoint {} ", place.name());
+            let fired = self.counts.iter().filter_map(|(what, count)| Some((what.strip_prefix(&start)?, count)));
+            let fired: Vec<String> = fired.map(|(fault, count)| format!("{fault} {count}")).collect();
+            let _ = writeln!(text, "| {} | {} |", place.name(), fired.join(", "));
         }
         text + "\n"
     }

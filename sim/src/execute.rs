@@ -234,7 +234,10 @@ impl<'p> Run<'p> {
             }
             _ => {}
         }
-        self.stopping = None;
+        // A stop that it overtook was under way until now.
+        if let Some((since, stop)) = self.stopping.take() {
+            self.history.borrow_mut().spells.push(Spell { fault: stop, from: since, to: from });
+        }
         let to = self.simulation.now() + down;
         self.history.borrow_mut().spells.push(Spell { fault, from, to });
         self.later(fault.duration_ms(), Deed::Start);
@@ -251,7 +254,6 @@ impl<'p> Run<'p> {
             }
             // From a disk that hangs nobody comes back: whoever stops services kills them in the end.
             ensure!(self.simulation.machine.disk.hangs(), "the server did not stop within {STOP_MAX:?}");
-            self.history.borrow_mut().spells.push(Spell { fault, from: since, to: now });
             let down_ms = fault.duration_ms();
             return self.end_process(Fault::Kill { down_ms }, Duration::from_millis(down_ms));
         }

@@ -62,7 +62,9 @@ fn check_elements(case: &Case<'_>) -> Result<usize, String> {
     }
     let mut pushed: BTreeSet<&[u8]> = BTreeSet::new();
     let mut taken: BTreeMap<Vec<u8>, &Operation> = BTreeMap::new();
-    for operation in case.history.operations.iter().filter(|one| one.args.get(1).is_some_and(|key| key.starts_with(b"q:"))) {
+    for operation in
+        case.history.operations.iter().filter(|one| one.args.get(1).is_some_and(|key| key.starts_with(b"q:")))
+    {
         match (model::name(&operation.args).as_str(), operation.reply()) {
             ("RPUSH" | "LPUSH", _) if !operation.is_refused() => {
                 pushed.extend(operation.args[2..].iter().map(Vec::as_slice))

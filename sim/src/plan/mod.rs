@@ -10,6 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bulkhead::failpoints::{self, CATALOGUE, Failpoint};
+use bulkhead::limits;
 
 use crate::dice::Dice;
 
@@ -251,10 +252,12 @@ impl Fault {
         }
     }
 
-    /// How long what it began may go on after it has ended.
+    /// How long what it began may go on after it was lifted.
     pub fn lingers(&self) -> Duration {
         match self {
             Fault::Failpoint { what: failpoints::Fault::Stall(stall), .. } => *stall,
+            // Whoever failed to accept somebody looks for the next one only after a while.
+            Fault::Failpoint { place, .. } if place.name() == "network.accept" => limits::ACCEPT_ERROR_PAUSE,
             _ => Duration::ZERO,
         }
     }
