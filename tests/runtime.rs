@@ -42,7 +42,9 @@ fn a_hangup_reads_the_configuration_again_and_the_log_can_be_json() {
     let is_json =
         |line: &str| line.starts_with("{\"time\":\"20") && line.ends_with('}') && line.contains("\"message\":\"");
     eventually("the log tells of it", || server.log().contains("the configuration was read again"));
-    eventually("and of the main figures", || server.log().contains("\"message\":\"figures\",\"process_resident_bytes\":"));
+    eventually("and of the main figures", || {
+        server.log().contains("\"message\":\"figures\",\"process_resident_bytes\":")
+    });
     let log = server.log();
     let plain: Vec<&str> = log.lines().filter(|line| !is_json(line)).collect();
     assert!(plain.is_empty(), "{plain:?}");

@@ -6,7 +6,7 @@
 
 mod mailbox;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -162,25 +162,28 @@ async fn take_turns() {
 pub struct Subscriber {
     registry: Arc<Registry>,
     mailbox: Arc<Mailbox>,
-    names: [BTreeSet<Bytes>; 3],
+    /// And which subscription each was, counted from the first on: PUNSUBSCRIBE tells of them in that order.
+    names: [BTreeMap<Bytes, u64>; 3],
+    made: u64,
 }
 
 impl Subscriber {
     pub fn new(registry: Arc<Registry>, client: Arc<Client>) -> Subscriber {
-        Subscriber { registry, mailbox: Arc::new(Mailbox::new(client)), names: Default::default() }
+        Subscriber { registry, mailbox: Arc::new(Mailbox::new(client)), names: Default::default(), made: 0 }
     }
 
     /// Listens from now on. `false`: there are too many subscriptions to add this one.
     #[must_use]
     pub fn subscribe(&mut self, topic: Topic, name: &[u8]) -> bool {
-        if self.names[topic as usize].contains(name) {
+        if self.names[topic as usize].contains_key(name) {
             return true;
         }
-        if self.names.iter().map(BTreeSet::len).sum::<usize>() >= limits::SUBSCRIPTIONS_MAX {
+        if self.names.iter().map(BTreeMap::len).sum::<usize>() >= limits::SUBSCRIPTIONS_MAX {
             return false;
         }
         let name = Bytes::copy_from_slice(name);
-        self.names[topic as usize].insert(name.clone());
+        self.names[topic as usize].insert(name.clone(), self.made);
+        self.made += 1;
         let id = self.mailbox.client.id;
         self.registry.topics.lock().of(topic).entry(name).or_default().insert(id, self.mailbox.clone());
         self.tell_client();
@@ -189,15 +192,17 @@ impl Subscriber {
 
     /// Listens no more.
     pub fn unsubscribe(&mut self, topic: Topic, name: &[u8]) {
-        if self.names[topic as usize].remove(name) {
+        if self.names[topic as usize].remove(name).is_some() {
             self.registry.topics.lock().remove(topic, name, self.mailbox.client.id);
             self.tell_client();
         }
     }
 
-    /// What it listens to, in order.
+    /// What it listens to, the oldest subscription first.
     pub fn names(&self, topic: Topic) -> Vec<Bytes> {
-        self.names[topic as usize].iter().cloned().collect()
+        let mut names: Vec<_> = self.names[topic as usize].iter().collect();
+        names.sort_unstable_by_key(|(_, made)| **made);
+        names.into_iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// How many there are, as the replies to the commands for `topic` count them: shard channels apart from all others.
@@ -210,7 +215,7 @@ impl Subscriber {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.names.iter().all(BTreeSet::is_empty)
+        self.names.iter().all(BTreeMap::is_empty)
     }
 
     /// Whether messages wait to be sent.
@@ -234,7 +239,7 @@ impl Drop for Subscriber {
     fn drop(&mut self) {
         let mut topics = self.registry.topics.lock();
         for topic in [Topic::Channel, Topic::Pattern, Topic::Shard] {
-            for name in &self.names[topic as usize] {
+            for name in self.names[topic as usize].keys() {
                 topics.remove(topic, name, self.mailbox.client.id);
             }
         }
