@@ -20,7 +20,8 @@ passed=0 failed=0 skipped=0
 data=
 server=
 stop() {
-    [[ -z $server ]] || kill "$server" 2>/dev/null || true
+    # It may still be writing: its directory goes once it has ended.
+    [[ -z $server ]] || { kill "$server" 2>/dev/null && wait "$server" || true; }
     [[ -z $data ]] || rm -rf "$data"
 }
 trap stop EXIT
