@@ -204,6 +204,8 @@ fn a_disk_that_is_nearly_full_takes_deletes_and_refuses_what_takes_room() -> Res
     assert_eq!(call(&["EXPIRE", "listed", "1000"])?, "(integer) 1");
     assert!(call(&["SET", "doomed", "2"])?.starts_with("(error) NOSPACE "));
     assert_eq!(call(&["EXISTS", "doomed"])?, "(integer) 0");
+    // The audit knows of the writers' keys only.
+    assert_eq!(call(&["UNLINK", "listed"])?, "(integer) 1");
     check_that_reads_go_on(siege.port())?;
     disk.empty()?;
     siege.write_until_acknowledged()?;
