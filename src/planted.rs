@@ -6,7 +6,6 @@
 
 /// All of them: name, and what goes wrong.
 pub const BUGS: &[(&str, &str)] = &[
-    ("a-push-serves-one", "of several elements that are pushed together one client is served, the others wait on"),
     ("acknowledged-though-not-committed", "a group whose commit failed is answered as if it had been committed"),
     ("always-is-not-synced", "appendfsync always commits without waiting for the fsync"),
     ("batch-in-two-commits", "a group is committed in two write batches"),

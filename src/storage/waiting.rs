@@ -13,7 +13,6 @@ use crate::channel::slot::Started;
 use crate::channel::{Parked, StorageCommand, StorageRequest, StorageResponse, Turn};
 use crate::keyspace::{CommandError, Keyspace};
 use crate::observe::{Client, Report, Severity, Side};
-use crate::planted;
 use crate::resp::ReplyBuffer;
 
 impl BatchProcessor<'_> {
@@ -99,7 +98,7 @@ impl BatchProcessor<'_> {
                 return;
             }
             for turn in self.state.waiters.line(db, &key) {
-                if !self.serve_one(turn, db, &key) || planted::is("a-push-serves-one") {
+                if !self.serve_one(turn, db, &key) {
                     break;
                 }
             }
