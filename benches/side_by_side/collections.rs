@@ -1,10 +1,8 @@
 //! Lists, hashes, sets and sorted sets, driven by Debian's redis-benchmark: small ones under many keys, and one large one,
 //! at pipelines of 1 and 16.
 
-use std::process::Command;
-
 use crate::Plan;
-use crate::plain::{counts, rate, start_with_one_runtime};
+use crate::plain::{self, start_with_one_runtime};
 use crate::support::Server;
 use crate::table::{Row, render};
 
@@ -105,20 +103,6 @@ fn sample(server: &Server, load: &Load, pipeline: usize, range: usize, plan: Pla
 }
 
 fn benchmark(server: &Server, command: &str, requests: usize, pipeline: usize, range: usize) -> f64 {
-    let mut client = server.client();
-    let before = counts(&mut client);
     let words = command.split(' ').map(|word| word.replace("{n}", "__rand_int__").replace("{v}", VALUE));
-    let output = Command::new("redis-benchmark")
-        .args(["--csv", "-c", "50", "-p", &server.port.to_string(), "-r", &range.to_string()])
-        .args(["-n", &requests.to_string(), "-P", &pipeline.to_string()])
-        .args(words)
-        .output()
-        .expect("redis-benchmark to start; `make deps` installs it");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let failure = || format!("redis-benchmark {command} -P {pipeline}: {}\n{output:?}", output.status);
-    assert!(output.status.success(), "{}", failure());
-    let after = counts(&mut client);
-    assert!(after.0 - before.0 >= requests as u64, "{before:?} to {after:?} commands for {requests}: {}", failure());
-    assert_eq!(after.1, before.1, "errors were answered: {}", failure());
-    rate(&text).unwrap_or_else(|| panic!("no figure: {}", failure()))
+    plain::benchmark(server, &words.collect::<Vec<String>>(), requests, pipeline, range)
 }

@@ -62,19 +62,27 @@ pub fn start_with_one_runtime(dual: &Server, flags: &[&str]) -> Server {
     Server::start(&[&["--runtime-mode", "single", "--network-threads", &threads.to_string()], flags].concat())
 }
 
-/// One run of redis-benchmark: requests per second. Every request must have been answered, none with an error.
+/// One run of one of redis-benchmark's own tests.
 fn sample(server: &Server, test: &str, pipeline: usize, plan: Plan) -> f64 {
     // About as long for each: a pipeline is faster, ten keys are slower.
     let requests = plan.requests * if pipeline > 1 { 4 } else { 1 } / if test == "mset" { 4 } else { 1 };
+    let words = ["-t", test, "-d", &VALUE_BYTES.to_string()].map(str::to_string);
+    benchmark(server, &words, requests, pipeline, plan.keys)
+}
+
+/// redis-benchmark with `words`, 50 clients, and random numbers below `range`: requests per second. Every request must have
+/// been answered, none with an error.
+pub fn benchmark(server: &Server, words: &[String], requests: usize, pipeline: usize, range: usize) -> f64 {
     let mut client = server.client();
     let before = counts(&mut client);
     let output = Command::new("redis-benchmark")
-        .args(["--csv", "-c", "50", "-t", test, "-p", &server.port.to_string(), "-d", &VALUE_BYTES.to_string()])
-        .args(["-r", &plan.keys.to_string(), "-n", &requests.to_string(), "-P", &pipeline.to_string()])
+        .args(["--csv", "-c", "50", "-p", &server.port.to_string(), "-r", &range.to_string()])
+        .args(["-n", &requests.to_string(), "-P", &pipeline.to_string()])
+        .args(words)
         .output()
         .expect("redis-benchmark to start; `make deps` installs it");
     let text = String::from_utf8_lossy(&output.stdout);
-    let failure = || format!("redis-benchmark -t {test} -P {pipeline}: {}\n{output:?}", output.status);
+    let failure = || format!("redis-benchmark {} -P {pipeline}: {}\n{output:?}", words.join(" "), output.status);
     assert!(output.status.success(), "{}", failure());
     let after = counts(&mut client);
     assert!(after.0 - before.0 >= requests as u64, "{before:?} to {after:?} commands for {requests}: {}", failure());
@@ -83,13 +91,13 @@ fn sample(server: &Server, test: &str, pipeline: usize, plan: Plan) -> f64 {
 }
 
 /// The second column of the only row below the headings: `"SET","90909.09",…`.
-pub fn rate(csv: &str) -> Option<f64> {
+fn rate(csv: &str) -> Option<f64> {
     let row = csv.lines().find(|line| !line.starts_with("\"test\"") && line.starts_with('"'))?;
     row.split("\",\"").nth(1)?.parse().ok()
 }
 
 /// Commands processed, and errors answered, since the server's start.
-pub fn counts(client: &mut Client) -> (u64, u64) {
+fn counts(client: &mut Client) -> (u64, u64) {
     let text = info(client, "stats");
     (number(&text, "total_commands_processed"), number(&text, "total_error_replies"))
 }
