@@ -10,9 +10,11 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self as unix, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bulkhead::resp::{CommandArgs, Value, encode_command};
@@ -197,13 +199,27 @@ impl Drop for Server {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that nobody listens on, and that no other test gets: for as long as this process lives it is reserved under an
+/// abstract name that whoever asks here looks at, in this process or in another. It lies below those that the kernel gives to
+/// clients (`ip_local_port_range`), so neither a client nor a client that meets itself takes it in between.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(61);
+    for _ in PORTS {
+        let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + (number % PORTS.len() as u32) as u16;
+        let name = unix::SocketAddr::from_abstract_name(format!("bulkhead-test-port-{port}")).expect("a short name");
+        let Ok(reservation) = UnixListener::bind_addr(&name) else { continue };
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            std::mem::forget(reservation);
+            return port;
+        }
+    }
+    panic!("no free port in {PORTS:?}");
 }
 
-/// Starts on a free port, and again on another if somebody took it meanwhile.
+/// Starts on a free port, and again on another if a program that is none of ours took it meanwhile.
 fn on_a_free_port(start: impl Fn(u16) -> Result<Server, StartFailure>) -> Server {
     let mut failures = String::new();
     for _ in 0..5 {
