@@ -429,7 +429,7 @@ fn a_change_of_address_is_made_whole_or_not_at_all_and_no_client_notices() {
     let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let taken_port = taken.local_addr().expect("its address").port();
     let refused = client.ask(&format!("CONFIG SET timeout 77 port {taken_port}"));
-    let reason = "(error) ERR CONFIG SET failed (possibly related to argument 'port') - cannot listen on 127.0.0.1:";
+    let reason = "(error) ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port: 127.0.0.1:";
     assert!(refused.starts_with(reason), "{refused}");
     assert_eq!(directive(&mut client, "timeout"), "0");
     assert_eq!(directive(&mut client, "port"), server.port.to_string());

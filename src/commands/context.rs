@@ -13,7 +13,7 @@ use super::table::Call;
 use crate::channel::{KeyEventQueue, StorageClient, StorageCommand, Waiters};
 use crate::config::{ConfigSetError, LiveConfig, Pairs};
 use crate::env::{Domain, Env, ShutdownRequest};
-use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache, WatchSet, Watches};
+use crate::keyspace::{DatabaseMap, KeyspaceStats, Operation, RecordCache, WatchSet, Watches};
 use crate::observe::{Client, Clients, Report, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
 use crate::resp::{CommandArgs, Protocol};
@@ -30,6 +30,8 @@ pub enum Next {
     /// The reply takes time: the connection awaits these bytes (encoded for the session's protocol) and goes on decoding
     /// only after them. Never for anything that a stalled disk could hold up, unless the command is about the disk.
     Wait(Pin<Box<dyn Future<Output = Bytes> + Send>>),
+    /// The rest is for storage: it runs this, and the reply is its.
+    Storage(Box<dyn Operation>),
     /// EXEC: the connection runs these commands, unless what is watched was touched.
     Exec(Vec<Queued>, Option<WatchSet>),
     /// Nothing is sent: the server is going down and the connection ends with it (SHUTDOWN).
@@ -188,8 +190,8 @@ impl Server {
         self.stats.error_log.report(self.env.clock.now(), report);
     }
 
-    /// Clients that wait in a blocking command.
+    /// Clients that wait in a blocking command, or that CLIENT PAUSE holds up.
     pub fn blocked_clients(&self) -> u64 {
-        self.waiters.len() as u64 + self.stats.clients_in_wait.get()
+        self.waiters.len() as u64 + self.stats.clients_held.get()
     }
 }

@@ -500,12 +500,13 @@ impl Connection {
                 self.push_reply(reply);
             }
             Ok((_, Next::Exec(queue, watches))) => self.begin_exec(queue, watches),
+            Ok((_, Next::Storage(operation))) => self.push_run(call.clone(), operation, args.clone()),
             Ok((reply, next)) => {
                 self.finish_command(Ok(reply));
                 match next {
                     Next::Close | Next::Shutdown => self.closing = true,
                     Next::Wait(future) => self.pending = Pending::Handler(future),
-                    Next::Done | Next::Pushed | Next::Exec(..) => {}
+                    Next::Done | Next::Pushed | Next::Exec(..) | Next::Storage(_) => {}
                 }
             }
             Err(error) => self.finish_command(Err(error)),
@@ -524,7 +525,9 @@ impl Connection {
         let result = handler(&mut self.session, args, &mut reply);
         let took = self.session.server.env.clock.moment().saturating_sub(started);
         call.counters.record(took, result.is_err());
-        if !call.command.has(Flag::SkipSlowlog) {
+        // What takes time tells itself how much of it was work.
+        let is_over = !matches!(result, Ok(Next::Wait(_) | Next::Storage(_)));
+        if is_over && !call.command.has(Flag::SkipSlowlog) {
             let server = &self.session.server;
             let is_fast = call.command.has(Flag::Fast);
             let ran = Ran { args, client: &self.session.client, took, is_fast };
@@ -648,6 +651,7 @@ impl Connection {
             return None;
         }
         Some(Box::pin(async move {
+            let _held = HeldUp::begin(&server.stats);
             let mut over = server.env.clock.sleep(pause.until.saturating_sub(now));
             tokio::select! {
                 biased;
@@ -974,4 +978,20 @@ fn read_small(stream: &mut dyn Stream, input: &mut BytesMut, context: &mut Conte
             chunk.filled().len()
         })
     })
+}
+
+/// Counts a client that CLIENT PAUSE holds up, for as long as it does.
+struct HeldUp(Arc<crate::observe::ServerStats>);
+
+impl HeldUp {
+    fn begin(stats: &Arc<crate::observe::ServerStats>) -> HeldUp {
+        stats.clients_held.add(1);
+        HeldUp(stats.clone())
+    }
+}
+
+impl Drop for HeldUp {
+    fn drop(&mut self) {
+        self.0.clients_held.subtract(1);
+    }
 }

@@ -121,8 +121,8 @@ pub struct ServerStats {
     pub socket_reads: Counter,
     pub socket_writes: Counter,
     pub error_replies: Counter,
-    /// Clients in WAIT; those in other blocking commands are counted where they wait.
-    pub clients_in_wait: Counter,
+    /// Clients in WAIT, and those that CLIENT PAUSE holds up; who waits for a key is counted there.
+    pub clients_held: Counter,
     pub keyspace_hits: Counter,
     pub keyspace_misses: Counter,
     pub expired_keys: Counter,

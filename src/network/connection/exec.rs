@@ -201,6 +201,11 @@ impl Connection {
                     Next::Close | Next::Shutdown => self.closing = true,
                     Next::Wait(reply) => pieces.push(Piece::Later(reply)),
                     Next::Exec(..) => unreachable!("invariant: EXEC is not queued"),
+                    // Storage has done its part of the transaction by now.
+                    Next::Storage(_) => pieces.push(Piece::Ready(encode_error(
+                        &CommandError::custom("ERR Command not allowed inside a transaction"),
+                        self.session.protocol,
+                    ))),
                 }
             }
             Err(error) => {
