@@ -16,6 +16,7 @@ mod registry;
 mod sampler;
 mod slowlog;
 mod stats;
+mod tally;
 
 pub use clients::{Client, ClientFacts, Clients, Pause, PauseKind, Unblock};
 pub use error_log::{Category, ErrorLog, Report, Severity};
@@ -31,3 +32,4 @@ pub use registry::{Kind, Reading, Row, Step, exposition, info_fields, log_fields
 pub use sampler::{Rate, SAMPLE_INTERVAL, Sampler};
 pub use slowlog::{SlowCommand, SlowLog};
 pub use stats::{CommandCounters, CommandStats, Counter, Ran, ServerStats};
+pub use tally::Tally;

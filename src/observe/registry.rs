@@ -128,8 +128,8 @@ fn push_fields(fields: &mut Vec<(String, String)>, field: &str, reading: Reading
         Reading::Time(time) if field.ends_with("_us") => time.as_micros().to_string(),
         Reading::Time(time) => time.as_millis().to_string(),
         Reading::Durations(distribution, _) => {
-            let us = |percent| distribution.percentile(percent).as_nanos() as f64 / 1000.0;
-            let (p50, p99, p999) = (us(50.0), us(99.0), us(99.9));
+            let us = |time: Duration| time.as_nanos() as f64 / 1000.0;
+            let [p50, p99, p999] = distribution.percentiles([50.0, 99.0, 99.9]).map(us);
             format!("count={},p50={p50:.3},p99={p99:.3},p99.9={p999:.3}", distribution.count())
         }
         Reading::Sizes(rows, sum) => {

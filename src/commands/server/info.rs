@@ -342,7 +342,7 @@ fn cpu(server: &Arc<Server>, fields: &mut Fields) {
 
 fn command_stats(server: &Arc<Server>, fields: &mut Fields) {
     for (name, counters) in server.stats.commands.all() {
-        let (calls, usec) = (counters.calls.get(), counters.usec.get());
+        let (calls, usec) = (counters.calls(), counters.time().as_micros() as u64);
         let (rejected, failed, each) = (counters.rejected.get(), counters.failed.get(), ratio(usec, calls));
         let value = format_args!(
             "calls={calls},usec={usec},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}"
@@ -359,12 +359,12 @@ fn error_stats(server: &Arc<Server>, fields: &mut Fields) {
 
 fn latency_stats(server: &Arc<Server>, fields: &mut Fields) {
     for (name, counters) in server.stats.commands.all() {
-        if counters.calls.get() == 0 {
+        if counters.calls() == 0 {
             continue;
         }
         let latency = counters.latency.distribution();
-        let us = |percent| latency.percentile(percent).as_nanos() as f64 / 1000.0;
-        let value = format_args!("p50={:.3},p99={:.3},p99.9={:.3}", us(50.0), us(99.0), us(99.9));
+        let us = latency.percentiles([50.0, 99.0, 99.9]).map(|time| time.as_nanos() as f64 / 1000.0);
+        let value = format_args!("p50={:.3},p99={:.3},p99.9={:.3}", us[0], us[1], us[2]);
         fields.put(&format!("latency_percentiles_usec_{name}"), value);
     }
 }

@@ -125,9 +125,9 @@ pub static ROWS: &[Row<Figures>] = &[
     gauge("redis_db_keys_expiring", "Keys of a database that expire.",
         |f| each("db", databases(f), |(_, expiring)| Number(expiring))),
     counter("redis_commands_total", "Calls of a command.",
-        |f| each("cmd", f.server.stats.commands.all(), |row| Number(row.calls.get()))),
+        |f| each("cmd", f.server.stats.commands.all(), |row| Number(row.calls()))),
     counter("redis_commands_duration_seconds_total", "Time spent in a command.",
-        |f| each("cmd", f.server.stats.commands.all(), |row| Time(Duration::from_micros(row.usec.get())))),
+        |f| each("cmd", f.server.stats.commands.all(), |row| Time(row.time()))),
     counter("redis_commands_failed_calls_total", "Calls of a command that replied with an error.",
         |f| each("cmd", f.server.stats.commands.all(), |row| Number(row.failed.get()))),
     counter("redis_commands_rejected_calls_total", "Calls of a command that were refused before it ran.",
@@ -184,7 +184,7 @@ pub static ROWS: &[Row<Figures>] = &[
         .labels("stage=\"decode\"").info(RUNTIMES, "stage_decode_us"),
     histogram("bulkhead_stage_duration_seconds", STAGE, |f| fine(&f.server.stats.runtime.queue))
         .labels("stage=\"queue\"").info(RUNTIMES, "stage_queue_us"),
-    histogram("bulkhead_stage_duration_seconds", STAGE, |f| fine(&f.server.stats.runtime.execute))
+    histogram("bulkhead_stage_duration_seconds", STAGE, |f| Durations(f.server.stats.execute(), Step::Fine))
         .labels("stage=\"execute\"").info(RUNTIMES, "stage_execute_us"),
     histogram("bulkhead_stage_duration_seconds", STAGE, |f| fine(&f.server.stats.runtime.commit))
         .labels("stage=\"commit\"").info(RUNTIMES, "stage_commit_us"),
@@ -281,8 +281,6 @@ pub static ROWS: &[Row<Figures>] = &[
         |f| Number(f.server.records.usage().2 as u64)).info(STORAGE, "record_cache_bytes_max"),
     counter("bulkhead_requests_read_total", "Requests that readers took.",
         |f| Number(f.server.stats.storage.requests_read.get())).info(STORAGE, "requests_read"),
-    counter("bulkhead_reads_from_record_cache_total", "Commands that the cache of records answered at once.",
-        |f| Number(f.server.stats.storage.reads_from_records.get())).info(STORAGE, "reads_from_record_cache"),
     counter("bulkhead_reads_from_disk_total", "Reads that memory could not answer, or that take long.",
         |f| Number(f.server.stats.storage.reads_from_disk.get())).info(STORAGE, "reads_from_disk"),
     counter("bulkhead_busy_seconds_total", "Time that the writer, and all readers together, spent working.",
@@ -391,7 +389,7 @@ fn failures(f: &F) -> Reading {
 
 /// Commands that ran, and their counters.
 fn called(f: &F) -> impl Iterator<Item = (String, Arc<crate::observe::CommandCounters>)> {
-    f.server.stats.commands.all().into_iter().filter(|(_, row)| row.calls.get() > 0)
+    f.server.stats.commands.all().into_iter().filter(|(_, row)| row.calls() > 0)
 }
 
 fn pools(f: &F) -> Vec<(String, Duration)> {
