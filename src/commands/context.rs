@@ -15,7 +15,7 @@ use crate::channel::{KeyEventQueue, StorageClient, Waiters};
 use crate::config::{ConfigSetError, LiveConfig, Pairs};
 use crate::env::{Domain, Env, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache, WatchSet, Watches};
-use crate::observe::{Client, Clients, Report, ServerStats};
+use crate::observe::{Client, Clients, HostFacts, Report, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
 use crate::resp::{CommandArgs, Protocol};
 use crate::storage::{BackgroundTaskManager, EngineTrouble, MemoryReads, StorageState, Surroundings};
@@ -168,6 +168,8 @@ pub struct Server {
     pub shutdown: Arc<ShutdownRequest>,
     /// 40 hexadecimal digits, new at every start (INFO's `run_id`).
     pub run_id: String,
+    /// Of the machine, for INFO.
+    pub facts: HostFacts,
     /// Asks for the storage side to be started anew (DEBUG RESTART-STORAGE).
     pub storage_restart: Notify,
     /// What has befallen the engine.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::{Counter, Histogram, PoolUsage};
+use super::{Counter, Histogram, PoolUsage, ProcessUsage};
 
 /// The process' two runtimes: how long each stage of a request takes, and the processor time of each thread pool. How long
 /// commands run is in [`CommandCounters`](super::CommandCounters).
@@ -48,7 +48,8 @@ pub struct RuntimeMetrics {
     pub threads_hung: Counter,
     /// Times that the storage side was started, the first included.
     pub storage_starts: Counter,
-    /// Processor time by pool of threads, as last read.
+    /// What the process uses, and processor time by pool of threads, as last read: within the last second.
+    pub process: ArcSwap<ProcessUsage>,
     pub pools: ArcSwap<Vec<PoolUsage>>,
 }
 

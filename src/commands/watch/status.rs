@@ -143,6 +143,7 @@ fn write_storage(json: &mut Json, server: &Arc<Server>) {
         ("operations", metrics.operations_committed.get()),
         ("requests_read", metrics.requests_read.get()),
         ("reads_from_disk", metrics.reads_from_disk.get()),
+        ("writer_stopped_ms", metrics.stalled_us.get() / 1000),
         ("wal_bytes", metrics.wal_bytes.get()),
         ("directory_bytes", metrics.directory_bytes.get()),
         ("free_bytes", metrics.free_bytes.get()),
@@ -183,7 +184,7 @@ fn write_storage(json: &mut Json, server: &Arc<Server>) {
 }
 
 fn write_process(json: &mut Json, server: &Arc<Server>) {
-    let usage = server.env.host.process();
+    let usage = server.stats.runtime.process.load();
     json.key("resident_bytes").number(usage.resident_bytes);
     json.key("open_files").number(usage.open_files);
     json.key("threads").number(usage.threads);
