@@ -72,7 +72,7 @@ impl History {
             commands: totals.commands.checked_sub(before.commands).unwrap_or(totals.commands),
             input_bytes: totals.input_bytes.checked_sub(before.input_bytes).unwrap_or(totals.input_bytes),
             output_bytes: totals.output_bytes.checked_sub(before.output_bytes).unwrap_or(totals.output_bytes),
-            writer_busy_ms: totals.writer_busy_ns.saturating_sub(before.writer_busy_ns) / 1_000_000,
+            writer_busy_ms: (totals.writer_busy_ns.saturating_sub(before.writer_busy_ns) / 1_000_000).min(1000),
             reader_busy_ms: totals.reader_busy_ns.saturating_sub(before.reader_busy_ns) / 1_000_000,
             p50_us,
             p99_us,
