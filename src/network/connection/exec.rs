@@ -115,10 +115,7 @@ impl Connection {
         let protocol = self.session.protocol;
         if needs_storage && !runs_here {
             let transaction = Transaction { steps, watches, protocol, silent, in_parts: false };
-            self.batch.bytes += bytes;
-            self.batch.runs = true;
-            self.batch.writes |= writes;
-            self.batch.steps.push(Step::Exec(transaction));
+            self.batch.push_exec(transaction, bytes, writes);
             return;
         }
         steps.retain(|step| matches!(step, Step::Run(_)));
