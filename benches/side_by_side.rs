@@ -7,6 +7,8 @@
 //! All servers live through the whole run and are measured in turns, round by round. A ratio is taken within a round and
 //! the median over the rounds, so that a machine that slows down midway slows down all of them.
 
+#[path = "side_by_side/beside.rs"]
+mod beside;
 #[path = "side_by_side/collections.rs"]
 mod collections;
 #[path = "side_by_side/machine.rs"]
@@ -23,16 +25,17 @@ mod support;
 mod table;
 
 const USAGE: &str = "\
-cargo bench --bench side_by_side -- [--scenario NAME] [--rounds 5] [--smoke]
+cargo bench --bench side_by_side -- [--scenario NAME] [--rounds 5] [--window-ms 10000] [--smoke]
 
 plain  SET, GET, INCR, MSET by redis-benchmark, 50 clients, pipeline 1 and 16: Bulkhead, Bulkhead with
        runtime-mode single, redis-server with appendonly yes and appendfsync everysec
 mixed  80 % GET, 20 % SET by 50 clients while RocksDB compacts: runtime-mode dual and single
 collections  LPUSH LPOP LRANGE HSET HGETALL SADD SPOP ZADD ZRANGE ZRANGEBYSCORE by redis-benchmark, small ones and one of
-       100,000 elements, pipeline 1 and 16: the same three servers
-queues push and pop, push and trim, for minutes: whether what it costs stays the same";
+       100,000 elements, pipeline 1 and 16: Bulkhead and redis-server
+beside GET, asked for at a fixed rate, while others ask for all of 1,000,000 elements again and again: both servers
+queues push and pop, push and trim, in 16 windows each: whether what it costs stays the same";
 
-const SCENARIOS: [&str; 4] = ["plain", "mixed", "collections", "queues"];
+const SCENARIOS: [&str; 5] = ["plain", "mixed", "collections", "beside", "queues"];
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -50,6 +53,9 @@ struct Plan {
     must_compact: bool,
     /// Elements of a large collection.
     collection_elements: usize,
+    /// Elements of what is asked for beside others, and for how long.
+    beside_elements: usize,
+    beside_ms: u64,
     /// How many windows, and how long, a queue is worked on.
     windows: usize,
     window_ms: u64,
@@ -63,6 +69,8 @@ const FULL: Plan = Plan {
     mixed_memtable: "4mb",
     must_compact: true,
     collection_elements: 100_000,
+    beside_elements: 1_000_000,
+    beside_ms: 8_000,
     windows: 16,
     window_ms: 10_000,
 };
@@ -75,6 +83,8 @@ const SMOKE: Plan = Plan {
     mixed_memtable: "64kb",
     must_compact: false,
     collection_elements: 1_000,
+    beside_elements: 5_000,
+    beside_ms: 300,
     windows: 4,
     window_ms: 100,
 };
@@ -92,6 +102,9 @@ fn main() {
             ("--rounds", Some(rounds)) if rounds.parse().is_ok_and(|rounds: usize| rounds > 0) => {
                 plan.rounds = rounds.parse().expect("a number, as we have seen");
             }
+            ("--window-ms", Some(window)) if window.parse().is_ok_and(|window: u64| window > 0) => {
+                plan.window_ms = window.parse().expect("a number, as we have seen");
+            }
             _ => {
                 eprintln!("{USAGE}");
                 std::process::exit(2);
@@ -104,6 +117,7 @@ fn main() {
             "plain" => plain::run(plan),
             "mixed" => mixed::run(plan),
             "collections" => collections::run(plan),
+            "beside" => beside::run(plan),
             _ => queues::run(plan),
         };
         println!("{report}");

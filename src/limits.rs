@@ -67,7 +67,7 @@ pub const EXPIRE_BATCH: usize = 256;
 /// Flushed databases are reclaimed every so many housekeeping rounds.
 pub const RECLAIM_EVERY_TICKS: u64 = 10;
 /// Entries of a dead object that are deleted one by one; larger ones are left to compaction.
-pub const RECLAIM_SMALL_ENTRIES: usize = 1000;
+pub const RECLAIM_SMALL_ENTRIES: usize = 2 * RENEW_ELEMENTS_MAX as usize;
 /// Entries of dead objects that are looked at in one housekeeping round.
 pub const RECLAIM_ENTRIES: usize = 4096;
 /// Large dead objects that are looked for, whether compaction has dropped them, in one round of reclaiming.
@@ -143,8 +143,25 @@ pub const STRING_SEGMENT_BYTES: usize = 16 * 1024;
 pub const STRING_SHORT_READ_BYTES: usize = 1024 * 1024;
 /// Elements of such a collection (a field and its value are one).
 pub const COLLECTION_INLINE_ELEMENTS_MAX: usize = 64;
+/// A large collection is stored anew, without what its removed elements left behind, once these and twice its elements were
+/// removed; so a walk passes at most so many remains. Fewer in tests, which have not the time to remove so many.
+pub const RENEW_REMOVED: u64 = if cfg!(test) { 16 } else { 256 };
+/// Elements of a collection that is stored anew at most: it takes the writer a few milliseconds.
+pub const RENEW_ELEMENTS_MAX: u64 = 1024;
+/// Bytes of such a collection.
+pub const RENEW_BYTES_MAX: usize = 256 * 1024;
+/// Members that the record of a large sorted set lists at each of its ends. A length is one byte there.
+pub const EDGE_KNOWN: usize = 16;
+/// Bytes of a score and a member that is listed there.
+pub const EDGE_KNOWN_BYTES: usize = 48;
+/// Bytes of a score and a member beyond which nothing else lies.
+pub const EDGE_HORIZON_BYTES: usize = 72;
+/// Members removed from anywhere in a sorted set before it is looked where its outermost ones are now.
+pub const EDGE_REMOVALS: u8 = if cfg!(test) { 4 } else { 64 };
 /// Elements of a collection that is copied at once, before they are written.
 pub const COPY_ENTRIES: usize = 256;
+/// Removed entries that no compaction has cleared away yet, which a reader of short reads passes in one step.
+pub const HURRIED_SKIPS: u64 = 2000;
 /// Elements of a collection that a reader of short reads does not go through, or look for, in one command.
 pub const SHORT_WALK_ELEMENTS: u64 = 1000;
 /// Elements that one command draws with repetitions, however small the collection. Redis goes on until its memory ends.

@@ -1,10 +1,12 @@
 //! Lists, hashes, sets and sorted sets, driven by Debian's redis-benchmark: small ones under many keys, and one large one,
 //! at pipelines of 1 and 16.
 
+use std::collections::BTreeSet;
+
 use crate::Plan;
-use crate::plain::{self, start_with_one_runtime};
+use crate::plain::{self, Amount, CLIENTS};
 use crate::support::Server;
-use crate::table::{Row, render};
+use crate::table::{Row, render, thousands};
 
 const PIPELINES: &[usize] = &[1, 16];
 /// 32 bytes.
@@ -57,13 +59,12 @@ const LARGE: &[Load] = &[
 pub fn run(plan: Plan) -> String {
     let everysec = ["--appendfsync", "everysec"];
     let redis = Server::start_redis(&[&["--appendonly", "yes"], &everysec[..]].concat());
-    let dual = Server::start(&everysec);
-    let single = start_with_one_runtime(&dual, &everysec);
-    let servers = [("redis-server", redis), ("Bulkhead", dual), ("Bulkhead, one runtime", single)];
+    let servers = [("redis-server", redis), ("Bulkhead", Server::start(&everysec))];
     let names = servers.each_ref().map(|(name, _)| *name);
     let mut tables = String::new();
-    for (size, loads, range) in [("small", SMALL, SMALL_KEYS), ("of 100,000 elements", LARGE, plan.collection_elements)]
-    {
+    let mut filled = BTreeSet::new();
+    let large = format!("of {} elements", thousands(plan.collection_elements as f64));
+    for (size, loads, range) in [("small", SMALL, SMALL_KEYS), (&large, LARGE, plan.collection_elements)] {
         let samples = || PIPELINES.iter().flat_map(|pipeline| loads.iter().map(move |load| (load, *pipeline)));
         let mut rows: Vec<Row> = samples()
             .map(|(load, pipeline)| Row {
@@ -76,14 +77,18 @@ pub fn run(plan: Plan) -> String {
                 for turn in 0..servers.len() {
                     let index = (round + turn) % servers.len();
                     let (name, server) = &servers[index];
-                    let rate = sample(server, load, pipeline, range, plan);
+                    let amount = load.amount(plan.requests, pipeline, range);
+                    if !load.fill.is_empty() && (load.takes() || filled.insert((index, load.fill))) {
+                        fill(server, load, amount);
+                    }
+                    let rate = benchmark(server, load.command, amount);
                     eprintln!("round {} of {}: {} ({size}): {name}: {rate:.0}/s", round + 1, plan.rounds, row.load);
                     row.samples[index].push(rate);
                 }
             }
         }
-        let table = render(&names, 0, Some(("two runtimes / one", 1, 2)), &rows);
-        tables += &format!("Collections, {size}, {} rounds, 50 clients:\n\n{table}\n", plan.rounds);
+        let table = render(&names, 0, None, &rows);
+        tables += &format!("Collections, {size}, {} rounds, {CLIENTS} clients:\n\n{table}\n", plan.rounds);
     }
     for (_, server) in servers {
         server.stop();
@@ -91,18 +96,29 @@ pub fn run(plan: Plan) -> String {
     tables
 }
 
-/// Fills, then measures: requests per second. Every request must have been answered, none with an error.
-fn sample(server: &Server, load: &Load, pipeline: usize, range: usize, plan: Plan) -> f64 {
-    let requests = (plan.requests * if pipeline > 1 { 4 } else { 1 } / load.weight).max(pipeline * 50);
-    if !load.fill.is_empty() {
-        // Several times as many as there are numbers to draw, so that nearly all are drawn.
-        let fills = if load.name.contains("POP") { requests.max(range) } else { range * 3 };
-        benchmark(server, load.fill, fills, 16, range);
+impl Load {
+    /// Whether it takes what is there, so that it has to be put there again.
+    fn takes(&self) -> bool {
+        self.name.contains("POP")
     }
-    benchmark(server, load.command, requests, pipeline, range)
+
+    fn amount(&self, requests: usize, pipeline: usize, range: usize) -> Amount {
+        // Of commands that stand for thousands it takes few to keep a server busy.
+        let clients = if self.weight >= 1_000 { 2 } else { CLIENTS };
+        // About as long for each: a pipeline is faster.
+        let requests = requests * 2 / 5 * if pipeline > 1 { 4 } else { 1 } / self.weight;
+        Amount { requests: requests.max(pipeline * clients), clients, pipeline, range }
+    }
 }
 
-fn benchmark(server: &Server, command: &str, requests: usize, pipeline: usize, range: usize) -> f64 {
+fn fill(server: &Server, load: &Load, amount: Amount) {
+    let Amount { requests, range, .. } = amount;
+    // Several times as many as there are numbers to draw, so that nearly all are drawn; for each that is taken, one.
+    let requests = if load.takes() { requests.max(range) } else { range * 3 };
+    benchmark(server, load.fill, Amount { requests, clients: CLIENTS, pipeline: 16, range });
+}
+
+fn benchmark(server: &Server, command: &str, amount: Amount) -> f64 {
     let words = command.split(' ').map(|word| word.replace("{n}", "__rand_int__").replace("{v}", VALUE));
-    plain::benchmark(server, &words.collect::<Vec<String>>(), requests, pipeline, range)
+    plain::benchmark(server, &words.collect::<Vec<String>>(), amount)
 }

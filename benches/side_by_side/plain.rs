@@ -12,6 +12,7 @@ use crate::table::{Row, render};
 const TESTS: &[&str] = &["set", "get", "incr", "mset"];
 const PIPELINES: &[usize] = &[1, 16];
 const VALUE_BYTES: usize = 128;
+pub const CLIENTS: usize = 50;
 
 pub fn run(plan: Plan) -> String {
     let everysec = ["--appendfsync", "everysec"];
@@ -67,16 +68,25 @@ fn sample(server: &Server, test: &str, pipeline: usize, plan: Plan) -> f64 {
     // About as long for each: a pipeline is faster, ten keys are slower.
     let requests = plan.requests * if pipeline > 1 { 4 } else { 1 } / if test == "mset" { 4 } else { 1 };
     let words = ["-t", test, "-d", &VALUE_BYTES.to_string()].map(str::to_string);
-    benchmark(server, &words, requests, pipeline, plan.keys)
+    benchmark(server, &words, Amount { requests, clients: CLIENTS, pipeline, range: plan.keys })
 }
 
-/// redis-benchmark with `words`, 50 clients, and random numbers below `range`: requests per second. Every request must have
-/// been answered, none with an error.
-pub fn benchmark(server: &Server, words: &[String], requests: usize, pipeline: usize, range: usize) -> f64 {
+/// How much redis-benchmark is to ask for; its random numbers are below `range`.
+#[derive(Clone, Copy)]
+pub struct Amount {
+    pub requests: usize,
+    pub clients: usize,
+    pub pipeline: usize,
+    pub range: usize,
+}
+
+/// redis-benchmark with `words`: requests per second. Every request must have been answered, none with an error.
+pub fn benchmark(server: &Server, words: &[String], amount: Amount) -> f64 {
+    let Amount { requests, clients, pipeline, range } = amount;
     let mut client = server.client();
     let before = counts(&mut client);
     let output = Command::new("redis-benchmark")
-        .args(["--csv", "-c", "50", "-p", &server.port.to_string(), "-r", &range.to_string()])
+        .args(["--csv", "-c", &clients.to_string(), "-p", &server.port.to_string(), "-r", &range.to_string()])
         .args(["-n", &requests.to_string(), "-P", &pipeline.to_string()])
         .args(words)
         .output()

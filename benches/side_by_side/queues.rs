@@ -35,6 +35,30 @@ const PATTERNS: &[(&str, Round)] = &[
         let add = words(&format!("ZADD jobs {number} job:{number}"));
         if number < BACKLOG { vec![add] } else { vec![add, words("ZPOPMIN jobs")] }
     }),
+    ("priority queue, any order: ZADD, ZPOPMIN", |number, dice| {
+        let add = words(&format!("ZADD heap {} job:{number}", dice.next_u64() % MEMBERS));
+        if number < BACKLOG { vec![add] } else { vec![add, words("ZPOPMIN heap")] }
+    }),
+    ("delayed jobs: ZADD, ZRANGEBYSCORE, ZREM", |number, _| {
+        let mut round = vec![words(&format!("ZADD delayed {number} job:{number}"))];
+        if let Some(due) = number.checked_sub(BACKLOG) {
+            round.push(words(&format!("ZRANGEBYSCORE delayed -inf {due} LIMIT 0 1")));
+            round.push(words(&format!("ZREM delayed job:{due}")));
+        }
+        round
+    }),
+    ("rate limit: ZADD, ZREMRANGEBYSCORE, ZCARD", |number, _| {
+        let expired = number.saturating_sub(BACKLOG);
+        vec![
+            words(&format!("ZADD window {number} request:{number}")),
+            words(&format!("ZREMRANGEBYSCORE window 0 {expired}")),
+            words("ZCARD window"),
+        ]
+    }),
+    ("work set: SADD, SPOP", |number, _| {
+        let add = words(&format!("SADD work job:{number}"));
+        if number < BACKLOG { vec![add] } else { vec![add, words("SPOP work")] }
+    }),
     ("leaderboard: ZINCRBY, ZREMRANGEBYRANK, ZREVRANGE", |number, dice| {
         let (score, member) = (dice.next_u64() % 1_000, dice.next_u64() % MEMBERS);
         let mut round = vec![words(&format!("ZINCRBY board {score} member:{member}"))];

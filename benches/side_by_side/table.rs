@@ -45,7 +45,7 @@ fn ratio(one: &[f64], other: &[f64]) -> String {
 }
 
 /// `123,456`
-fn thousands(value: f64) -> String {
+pub fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits")).collect();

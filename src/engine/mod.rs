@@ -156,6 +156,9 @@ pub struct Scan {
     pub upper: Option<Bytes>,
     pub direction: Direction,
     pub tier: ReadTier,
+    /// Give up with [`EngineError::TakesLong`] rather than pass a long row of removed entries that no compaction has
+    /// cleared away yet.
+    pub hurried: bool,
 }
 
 /// A consistent view to read from: the latest committed state of an [`Engine`] (each call its own), or a snapshot
@@ -293,6 +296,8 @@ pub struct LevelStatistics {
 pub enum EngineError {
     #[error("the answer is not in memory")]
     WouldBlock,
+    #[error("the answer takes long to find")]
+    TakesLong,
     #[error("writes are stalled")]
     WriteStall,
     #[error("no space left on the device: {0}")]
@@ -320,6 +325,7 @@ impl EngineError {
             EngineError::SyncFailed(_) => Category::Sync,
             EngineError::Corruption(_) => Category::Corruption,
             EngineError::WouldBlock
+            | EngineError::TakesLong
             | EngineError::ReadOnly(_)
             | EngineError::Io(_)
             | EngineError::Locked(_)

@@ -12,6 +12,7 @@ use super::{
     Prefix, ReadTier, Scan, View, WriteBatch, WriteOptions,
 };
 use crate::config::{Compression, RocksDbConfig};
+use crate::limits;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rocksdb::compaction_filter::{CompactionFilter, Decision};
@@ -387,6 +388,9 @@ impl RocksEngine {
         assert_engine_thread();
         let open = self.retirement.open_view();
         let mut options = read_options(scan.tier, snapshot);
+        if scan.hurried {
+            options.set_max_skippable_internal_keys(limits::HURRIED_SKIPS);
+        }
         options.set_total_order_seek(scan.direction == Direction::Backward || !within_one_prefix(&scan));
         if let Some(lower) = scan.lower {
             options.set_iterate_lower_bound(lower);
@@ -774,6 +778,7 @@ fn classify(text: impl Into<String>) -> EngineError {
     let kind = text.split(':').next().unwrap_or_default();
     match kind {
         "Result incomplete" if text.contains("Write stall") => EngineError::WriteStall,
+        "Result incomplete" if text.contains("Too many internal keys skipped") => EngineError::TakesLong,
         // An I/O error, or (of a write, while writes are stopped) an incomplete that quotes one.
         "IO error" | "Result incomplete"
             if text.contains("No space left on device") || text.contains("Space limit reached") =>
@@ -886,6 +891,27 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let engine = open(directory.path(), &small());
         assert!(std::thread::spawn(move || engine.get(CF, b"k", ReadTier::All)).join().is_err());
+    }
+
+    #[test]
+    fn a_hurried_cursor_does_not_pass_a_long_row_of_removed_entries() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = open(directory.path(), &small());
+        let (mut puts, mut deletes) = (WriteBatch::new(), WriteBatch::new());
+        for number in 0..2 * limits::HURRIED_SKIPS {
+            puts.put(CF, number.to_be_bytes().to_vec(), "v");
+            deletes.delete(CF, number.to_be_bytes().to_vec());
+        }
+        puts.put(CF, u64::MAX.to_be_bytes().to_vec(), "last");
+        engine.write(&puts, WriteOptions::default()).unwrap();
+        engine.write(&deletes, WriteOptions::default()).unwrap();
+        let hurried = Scan { hurried: true, ..Scan::default() };
+        assert_eq!(engine.scan(CF, hurried.clone()).next(), Err(EngineError::TakesLong));
+        assert_eq!(
+            engine.scan(CF, Scan { direction: Direction::Backward, ..hurried }).next().unwrap().unwrap().1,
+            b"last"
+        );
+        assert_eq!(engine.scan(CF, Scan::default()).next().unwrap().unwrap().1, b"last");
     }
 
     #[test]

@@ -126,7 +126,11 @@ fn storage_reply(error: &TxnError) -> String {
         }
         EngineError::Corruption(reason) => format!("CORRUPT the stored data is damaged: {reason}"),
         EngineError::WriteStall => "TRYAGAIN writes are stalled, the write was not executed".into(),
-        EngineError::WouldBlock | EngineError::Io(_) | EngineError::Locked(_) | EngineError::Closed => {
+        EngineError::WouldBlock
+        | EngineError::TakesLong
+        | EngineError::Io(_)
+        | EngineError::Locked(_)
+        | EngineError::Closed => {
             format!("IOERR {error}")
         }
     }

@@ -39,6 +39,7 @@ impl From<EngineError> for TxnError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::WouldBlock => TxnError::NeedsDisk,
+            EngineError::TakesLong => TxnError::NeedsTime,
             other => TxnError::Engine(other),
         }
     }
@@ -149,7 +150,12 @@ impl<'v> Txn<'v> {
             return Err(TxnError::NeedsSnapshot);
         }
         let map = &self.overlay[cf as usize];
-        let scan = Scan { lower: Some(lower.clone()), upper: upper.clone(), direction, tier: self.tier };
+        let range = (Bound::Included(&lower), upper.as_ref().map_or(Bound::Unbounded, Bound::Excluded));
+        // Where nothing is uncommitted, stored entries are lent as they are.
+        let untouched = !in_order(range.0, range.1) || map.range::<Bytes, _>(range).next().is_none();
+        let map = (!untouched).then_some(map);
+        let (tier, hurried) = (self.tier, self.hurried);
+        let scan = Scan { lower: Some(lower.clone()), upper: upper.clone(), direction, tier, hurried };
         let stored = self.view.scan(cf, scan);
         Ok(TxnCursor { stored, stored_next: None, map, lower, upper, direction, at: None, current: None })
     }
@@ -223,7 +229,8 @@ pub struct TxnCursor<'t> {
     stored: Box<dyn Cursor + 't>,
     /// The stored entry that comes next, read ahead; outer `None`: not read yet.
     stored_next: Option<Option<(Bytes, Bytes)>>,
-    map: &'t Map,
+    /// The uncommitted effects, if there are any within the bounds.
+    map: Option<&'t Map>,
     lower: Bytes,
     upper: Option<Bytes>,
     direction: Direction,
@@ -235,9 +242,7 @@ pub struct TxnCursor<'t> {
 impl TxnCursor<'_> {
     /// The next entry in the direction of the scan; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Entry<'_>>, TxnError> {
-        if self.map.is_empty() {
-            return Ok(self.stored.next()?);
-        }
+        let Some(map) = self.map else { return Ok(self.stored.next()?) };
         self.current = loop {
             if self.stored_next.is_none() {
                 let entry = self.stored.next()?;
@@ -245,7 +250,7 @@ impl TxnCursor<'_> {
                     Some(entry.map(|(key, value)| (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))));
             }
             let stored = self.stored_next.as_ref().and_then(Option::as_ref);
-            let pending = self.pending_next();
+            let pending = self.pending_next(map);
             let take_pending = match (&stored, &pending) {
                 (None, None) => break None,
                 (None, Some(_)) => true,
@@ -273,16 +278,16 @@ impl TxnCursor<'_> {
     }
 
     /// The uncommitted entry that comes next, a deletion included.
-    fn pending_next(&self) -> Option<(&Bytes, &Option<Bytes>)> {
+    fn pending_next<'m>(&self, map: &'m Map) -> Option<(&'m Bytes, &'m Option<Bytes>)> {
         let upper = self.upper.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         match (self.direction, &self.at) {
             (Direction::Forward, at) => {
                 let lower = at.as_ref().map_or(Bound::Included(&self.lower), Bound::Excluded);
-                in_order(lower, upper).then(|| self.map.range::<Bytes, _>((lower, upper)).next())?
+                in_order(lower, upper).then(|| map.range::<Bytes, _>((lower, upper)).next())?
             }
             (Direction::Backward, at) => {
                 let (lower, upper) = (Bound::Included(&self.lower), at.as_ref().map_or(upper, Bound::Excluded));
-                in_order(lower, upper).then(|| self.map.range::<Bytes, _>((lower, upper)).next_back())?
+                in_order(lower, upper).then(|| map.range::<Bytes, _>((lower, upper)).next_back())?
             }
         }
     }

@@ -39,6 +39,82 @@ pub fn position_after(object: ObjectId, score: f64) -> Bytes {
     bytes.freeze()
 }
 
+/// Where a member lies among the others of its object: the rest of its key. Or a bound between such.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(Bytes);
+
+impl Place {
+    pub fn of(score: f64, member: &[u8]) -> Place {
+        let mut bytes = BytesMut::with_capacity(8 + member.len());
+        bytes.put_u64(ordered(score));
+        bytes.put_slice(member);
+        Place(bytes.freeze())
+    }
+
+    /// Above all members.
+    pub fn end() -> Place {
+        Place::from_bytes(Bytes::copy_from_slice(&(ordered(f64::INFINITY) + 1).to_be_bytes()))
+    }
+
+    pub fn from_bytes(bytes: Bytes) -> Place {
+        Place(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The whole key.
+    pub fn key(&self, object: ObjectId) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(ObjectId::BYTES + self.0.len());
+        bytes.put_u64(object.value());
+        bytes.put_slice(&self.0);
+        bytes.freeze()
+    }
+
+    /// The score, and the member; of a negative zero without its sign.
+    pub fn parse(&self) -> Result<(f64, &[u8]), Malformed> {
+        let (ordered, member) =
+            self.0.split_first_chunk::<8>().ok_or_else(|| Malformed::new("place in a sorted set", &self.0))?;
+        Ok((from_ordered(u64::from_be_bytes(*ordered)), member))
+    }
+
+    /// A place of at most `len` bytes that is not above this one.
+    pub fn at_or_below(&self, len: usize) -> Place {
+        Place(self.0.slice(..self.0.len().min(len)))
+    }
+
+    /// A place of at most `len` bytes that is not below this one.
+    pub fn at_or_above(&self, len: usize) -> Place {
+        if self.0.len() <= len { self.clone() } else { self.above(len) }
+    }
+
+    /// A place of at most `len` bytes above this one.
+    pub fn above(&self, len: usize) -> Place {
+        if self.0.len() < len {
+            return Place([&self.0[..], &[0]].concat().into());
+        }
+        // Above all that begin with the same bytes. No score is eight bytes of 255, so there is one.
+        let mut bytes = self.0[..len].to_vec();
+        while bytes.last() == Some(&u8::MAX) {
+            bytes.pop();
+        }
+        if let Some(last) = bytes.last_mut() {
+            *last += 1;
+        }
+        Place(bytes.into())
+    }
+
+    /// A place of at most `len` bytes, above this one if there is such a one that has nothing between itself and this.
+    pub fn above_within(&self, len: usize) -> Place {
+        if self.0.len() < len { self.above(len) } else { self.at_or_below(len) }
+    }
+}
+
 /// The value under a member's key: the sign that a zero has lost there.
 pub fn value(score: f64) -> Bytes {
     Bytes::from_static(if score == 0.0 && score.is_sign_negative() { b"-" } else { b"" })

@@ -219,7 +219,7 @@ fn first_entries(
     let mut found = Vec::new();
     for cf in ENTRIES {
         let (lower, upper) = object.entries();
-        let scan = Scan { lower: Some(lower), upper: Some(upper), direction: Direction::Forward, tier };
+        let scan = Scan { lower: Some(lower), upper: Some(upper), tier, ..Scan::default() };
         let mut cursor = engine.scan(cf, scan);
         while found.len() < limit
             && let Some((key, _)) = cursor.next()?

@@ -12,12 +12,15 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::edges::{Edges, End};
 
 use crate::config::EncodingsConfig;
 use crate::engine::{ColumnFamily, Direction, EngineError};
 use crate::keyspace::txn::TxnCursor;
 use crate::keyspace::{CommandError, Entry, EventClass, Keyspace, Record, TxnError, Type, typed};
+use crate::layout::score::Place;
 use crate::layout::{Malformed, ObjectId, data, inline, score};
 use crate::limits;
 use crate::number;
@@ -50,7 +53,18 @@ enum Store {
     External {
         object: ObjectId,
         len: u64,
+        trail: Trail,
     },
+}
+
+/// What the record of a large collection remembers of those that were removed: the engine keeps remains of each until a
+/// compaction comes by, and whoever walks past them pays for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Trail {
+    /// How many were removed, since the collection was stored under this object.
+    removed: u32,
+    /// Of a sorted set.
+    edges: Edges,
 }
 
 /// An element and its value.
@@ -74,6 +88,38 @@ pub(super) fn malformed(error: Malformed) -> CommandError {
     TxnError::from(error).into()
 }
 
+impl Trail {
+    /// A member was removed from its place: see [`Edges::remove`].
+    fn note(&mut self, place: &Place, outermost: Option<End>) {
+        self.removed = self.removed.saturating_add(1);
+        self.edges.remove(place, outermost);
+    }
+
+    /// Nothing, as long as nothing was removed.
+    fn encode(&self, body: &mut BytesMut, kind: Type) {
+        if *self == Trail::default() {
+            return;
+        }
+        body.put_u32(self.removed);
+        if kind == Type::SortedSet {
+            self.edges.encode(body);
+        }
+    }
+
+    fn decode(mut body: Bytes, kind: Type) -> Option<Trail> {
+        if body.is_empty() {
+            return Some(Trail::default());
+        }
+        let removed = if body.len() >= 4 { body.get_u32() } else { return None };
+        let edges = match kind {
+            Type::SortedSet => Edges::decode(body)?,
+            _ if body.is_empty() => Edges::default(),
+            _ => return None,
+        };
+        Some(Trail { removed, edges })
+    }
+}
+
 impl Elements {
     /// No elements yet.
     fn empty(kind: Type) -> Elements {
@@ -84,9 +130,9 @@ impl Elements {
     pub fn of(record: &Record) -> Result<Elements> {
         let store = match record.object {
             Some(object) => {
-                let mut body = &record.body[..];
-                let len = if body.len() == 8 { body.get_u64() } else { return Err(corrupt()) };
-                Store::External { object, len }
+                let mut body = record.body.clone();
+                let len = if body.len() >= 8 { body.get_u64() } else { return Err(corrupt()) };
+                Store::External { object, len, trail: Trail::decode(body, record.kind).ok_or_else(corrupt)? }
             }
             None => {
                 let mut parts = inline::Parts::of(&record.body);
@@ -128,9 +174,11 @@ impl Elements {
                 }
                 Record { variant, ..Record::new(self.kind, body.freeze()) }
             }
-            Store::External { object, len } => {
-                let body = Bytes::copy_from_slice(&len.to_be_bytes());
-                Record { variant, object: Some(*object), ..Record::new(self.kind, body) }
+            Store::External { object, len, trail } => {
+                let mut body = BytesMut::with_capacity(64);
+                body.put_u64(*len);
+                trail.encode(&mut body, self.kind);
+                Record { variant, object: Some(*object), ..Record::new(self.kind, body.freeze()) }
             }
         }
     }
@@ -168,6 +216,14 @@ impl Elements {
         match &self.store {
             Store::Inline(..) => None,
             Store::External { object, .. } => Some(*object),
+        }
+    }
+
+    /// What is known of the ends of a large sorted set.
+    pub(super) fn edges(&self) -> Option<&Edges> {
+        match &self.store {
+            Store::Inline(..) => None,
+            Store::External { trail, .. } => Some(&trail.edges),
         }
     }
 
@@ -218,7 +274,7 @@ impl Elements {
                 }
                 Ok(())
             }
-            Store::External { object, len } => {
+            Store::External { object, len, .. } => {
                 self.check_walk(keyspace, *len)?;
                 self.walk_by_hash(keyspace, *object, 0, |_, name, value| visit(name, value))
             }
@@ -243,7 +299,7 @@ impl Elements {
                 sorted.sort_unstable_by(|a, b| (a.0, &a.1.0).cmp(&(b.0, &b.1.0)));
                 Ok(ByHash::Inline(sorted.into_iter()))
             }
-            Store::External { object, len } => {
+            Store::External { object, len, .. } => {
                 self.check_walk(keyspace, *len)?;
                 let (lower, upper) = object.entries();
                 let cursor = keyspace.txn().scan(ColumnFamily::Data, lower, Some(upper), Direction::Forward)?;
@@ -303,43 +359,42 @@ impl Elements {
                 let at = random_below(keyspace, elements.len() as u64);
                 elements.get(at as usize).cloned().ok_or_else(corrupt)
             }
-            Store::External { object, len } => self.draw_external(keyspace, *object, *len),
+            Store::External { object, len, .. } => self.draw_external(keyspace, *object, *len),
         }
     }
 
-    /// The hashes are cut into buckets of equal width that hold some elements each. A bucket is drawn, and accepted the
-    /// likelier the more it holds, which makes all elements equally likely, whatever gaps lie between their hashes.
+    /// The hashes are cut into buckets of equal width that hold some elements each. A bucket is drawn, and a place in it,
+    /// of as many places as any bucket has elements: whatever gaps lie between their hashes, all elements are equally
+    /// likely. If nothing is at that place, another try is due.
     fn draw_external(&self, keyspace: &mut Keyspace<'_>, object: ObjectId, len: u64) -> Result<Element> {
-        const USUAL: u64 = 16;
-        /// Of a billion buckets, not one holds more: an element of such a one would be drawn a little more rarely.
-        const MOST: u64 = 64;
+        const USUAL: u64 = 8;
+        /// Of a trillion buckets, not one holds more: what is behind in such a one would never be drawn.
+        const MOST: u64 = 36;
         const HASHES: u64 = 1 << 32;
+        /// Each finds something with a chance of more than a fifth.
+        const TRIES: usize = 1000;
         let width = (HASHES / len.max(1)).saturating_mul(USUAL).clamp(1, HASHES);
-        loop {
+        for _ in 0..TRIES {
             let from = random_below(keyspace, HASHES.div_ceil(width)) * width;
-            let mut bucket = Vec::new();
-            self.walk_by_hash(keyspace, object, from as u32, |hash, name, value| {
-                if u64::from(hash) - from >= width {
-                    return Ok(ControlFlow::Break(()));
+            // One bucket holds everything.
+            let mut place = random_below(keyspace, if width == HASHES { len } else { MOST });
+            let (lower, all) = (data::position(object, from as u32), object.entries().1);
+            let upper = u32::try_from(from + width).map_or(all, |end| data::position(object, end));
+            let mut cursor = keyspace.txn().scan(ColumnFamily::Data, lower, Some(upper), Direction::Forward)?;
+            while let Some((key, value)) = cursor.next()? {
+                if place == 0 {
+                    let (_, name) = data::parse_element(key).map_err(malformed)?;
+                    return Ok((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
                 }
-                bucket.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
-                Ok(ControlFlow::Continue(()))
-            })?;
-            // One bucket holds everything, and then it is accepted as it is.
-            let slots = if width == HASHES { bucket.len() as u64 } else { MOST.max(bucket.len() as u64) };
-            if slots == 0 {
-                return Err(corrupt());
-            }
-            let at = random_below(keyspace, slots);
-            if let Some(element) = bucket.into_iter().nth(at as usize) {
-                return Ok(element);
+                place -= 1;
             }
         }
+        Err(corrupt())
     }
 
     /// To be called before `count` elements are drawn one by one.
     pub fn check_draws(&self, keyspace: &Keyspace<'_>, count: u64) -> Result<()> {
-        // Each looks at some tens of elements.
+        // Each looks at some tens of elements, or what was left of such.
         self.check_walk(keyspace, count.saturating_mul(16))
     }
 
@@ -473,6 +528,22 @@ impl Editor {
 
     /// Gives the element called `name` a value. Returns the one it had; `None`: it is new.
     pub fn set(&mut self, keyspace: &mut Keyspace<'_>, name: &Bytes, value: &Bytes) -> Result<Option<Bytes>> {
+        let before = match self.elements.object() {
+            // It is looked for there anyway.
+            None => None,
+            Some(_) => self.get(keyspace, name)?,
+        };
+        self.set_over(keyspace, name, before, value)
+    }
+
+    /// As [`Editor::set`]; `before` is what [`Editor::get`] says.
+    pub(super) fn set_over(
+        &mut self,
+        keyspace: &mut Keyspace<'_>,
+        name: &Bytes,
+        before: Option<Bytes>,
+        value: &Bytes,
+    ) -> Result<Option<Bytes>> {
         if let Store::Inline(elements, size) = &mut self.elements.store {
             let before = set_inline(self.elements.kind, elements, size, name, value)?;
             if *size > limits::COLLECTION_INLINE_BYTES_MAX || elements.len() > limits::COLLECTION_INLINE_ELEMENTS_MAX {
@@ -482,9 +553,8 @@ impl Editor {
             self.note_form(name, value);
             return Ok(before);
         }
-        let Store::External { object, len } = &mut self.elements.store else { return Err(corrupt()) };
+        let Store::External { object, len, trail } = &mut self.elements.store else { return Err(corrupt()) };
         let (object, key) = (*object, data::element(*object, name));
-        let before = keyspace.txn_mut().get(ColumnFamily::Data, &key)?;
         if before.is_none() {
             *len += 1;
         }
@@ -493,11 +563,14 @@ impl Editor {
             keyspace.txn_mut().put(ColumnFamily::Data, key, value.clone());
             if self.elements.kind == Type::SortedSet {
                 if let Some(before) = &before {
-                    let key = score::key(object, decode_score(before)?, name);
-                    keyspace.txn_mut().delete(ColumnFamily::Score, key);
+                    let place = Place::of(decode_score(before)?, name);
+                    keyspace.txn_mut().delete(ColumnFamily::Score, place.key(object));
+                    trail.note(&place, None);
                 }
                 let new = decode_score(value)?;
-                keyspace.txn_mut().put(ColumnFamily::Score, score::key(object, new, name), score::value(new));
+                let (place, value) = (Place::of(new, name), score::value(new));
+                trail.edges.add(&place, value.is_empty());
+                keyspace.txn_mut().put(ColumnFamily::Score, place.key(object), value);
             }
         }
         self.note_form(name, value);
@@ -515,15 +588,18 @@ impl Editor {
                     value
                 })
             }
-            Store::External { object, len } => {
+            Store::External { object, len, trail } => {
                 let (object, key) = (*object, data::element(*object, name));
                 let removed = keyspace.txn_mut().get(ColumnFamily::Data, &key)?;
                 if let Some(value) = &removed {
                     *len = len.checked_sub(1).ok_or_else(corrupt)?;
                     keyspace.txn_mut().delete(ColumnFamily::Data, key);
                     if self.elements.kind == Type::SortedSet {
-                        let key = score::key(object, decode_score(value)?, name);
-                        keyspace.txn_mut().delete(ColumnFamily::Score, key);
+                        let place = Place::of(decode_score(value)?, name);
+                        keyspace.txn_mut().delete(ColumnFamily::Score, place.key(object));
+                        trail.note(&place, None);
+                    } else {
+                        trail.removed = trail.removed.saturating_add(1);
                     }
                 }
                 removed
@@ -531,6 +607,26 @@ impl Editor {
         };
         self.changed |= removed.is_some();
         Ok(removed)
+    }
+
+    /// Removes a member that a walk has just found; and that, if `outermost` says so, is the outermost one at that end.
+    pub(super) fn remove_scored(
+        &mut self,
+        keyspace: &mut Keyspace<'_>,
+        (member, score): &(Bytes, f64),
+        outermost: Option<End>,
+    ) -> Result<()> {
+        let Store::External { object, len, trail } = &mut self.elements.store else {
+            self.remove(keyspace, member)?;
+            return Ok(());
+        };
+        let place = Place::of(*score, member);
+        *len = len.checked_sub(1).ok_or_else(corrupt)?;
+        keyspace.txn_mut().delete(ColumnFamily::Data, data::element(*object, member));
+        keyspace.txn_mut().delete(ColumnFamily::Score, place.key(*object));
+        trail.note(&place, outermost);
+        self.changed = true;
+        Ok(())
     }
 
     /// Removes the whole collection at once, whatever its size.
@@ -570,6 +666,10 @@ impl Editor {
         let object = keyspace.new_object(&self.entry)?;
         let Store::Inline(elements, _) = &mut self.elements.store else { return Err(corrupt()) };
         let elements = std::mem::take(elements);
+        self.store_under(keyspace, object, elements)
+    }
+
+    fn store_under(&mut self, keyspace: &mut Keyspace<'_>, object: ObjectId, elements: Vec<Element>) -> Result<()> {
         let len = elements.len() as u64;
         for (name, value) in elements {
             if self.elements.kind == Type::SortedSet {
@@ -578,8 +678,43 @@ impl Editor {
             }
             keyspace.txn_mut().put(ColumnFamily::Data, data::element(object, &name), value);
         }
-        self.elements.store = Store::External { object, len };
+        self.elements.store = Store::External { object, len, trail: Trail::default() };
         Ok(())
+    }
+
+    /// Sees to it that what was removed does not hold up whoever walks through what is left.
+    fn maintain(&mut self, keyspace: &mut Keyspace<'_>) -> Result<()> {
+        let Store::External { object, len, trail } = &self.elements.store else { return Ok(()) };
+        let bearable = limits::RENEW_REMOVED + 2 * len;
+        if u64::from(trail.removed) > bearable && *len <= limits::RENEW_ELEMENTS_MAX {
+            return self.renew(keyspace, *object);
+        }
+        if trail.edges.is_worn() {
+            let found = super::sorted_set::outermost(keyspace, &self.elements)?;
+            if let Store::External { trail, .. } = &mut self.elements.store {
+                trail.edges.found(found.as_ref().map(|(lowest, highest)| (lowest, highest)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a collection that is not large under a new object. Nothing was ever removed from that.
+    fn renew(&mut self, keyspace: &mut Keyspace<'_>, object: ObjectId) -> Result<()> {
+        let (mut elements, mut bytes) = (Vec::new(), 0);
+        self.elements.walk_by_hash(keyspace, object, 0, |_, name, value| {
+            elements.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
+            bytes += name.len() + value.len();
+            Ok(if bytes > limits::RENEW_BYTES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        if bytes > limits::RENEW_BYTES_MAX {
+            // Too large. Ask again when as many more are removed.
+            if let Store::External { trail, .. } = &mut self.elements.store {
+                trail.removed = 0;
+            }
+            return Ok(());
+        }
+        let object = keyspace.new_object(&self.entry)?;
+        self.store_under(keyspace, object, elements)
     }
 
     /// Stores what was changed, and says that `event` happened, if there is one to tell of. An empty collection is no key.
@@ -591,6 +726,7 @@ impl Editor {
         };
         let empty = self.elements.is_empty();
         if self.changed && !empty {
+            self.maintain(keyspace)?;
             let record = self.elements.record();
             match self.fresh {
                 true => keyspace.put(&mut self.entry, record)?,

@@ -6,6 +6,7 @@
 
 pub mod bitmap;
 pub mod dump;
+mod edges;
 pub mod elements;
 pub mod geo;
 pub mod hash;

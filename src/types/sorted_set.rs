@@ -7,11 +7,15 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+pub use super::edges::End;
+
+use super::edges::Edges;
 use super::elements::{ByHash, Editor, Element, Elements, Result, by_score, decode_score, encode_score, malformed};
 use crate::engine::{ColumnFamily, Direction};
 use crate::keyspace::txn::TxnCursor;
 use crate::keyspace::{CommandError, Keyspace, Type};
-use crate::layout::score;
+use crate::layout::ObjectId;
+use crate::layout::score::{self, Place};
 use crate::limits;
 
 /// A member and its score.
@@ -62,14 +66,12 @@ pub fn add(keyspace: &mut Keyspace<'_>, key: &Bytes, members: &[Scored], options
     let mut zset = Editor::open(keyspace, key, Type::SortedSet)?;
     let mut added = Added::default();
     for (member, given) in members {
-        let before = match zset.get(keyspace, member)? {
-            Some(value) => Some(decode_score(&value)?),
-            None => None,
-        };
+        let stored = zset.get(keyspace, member)?;
+        let before = stored.as_deref().map(decode_score).transpose()?;
         added.score = None;
         let Some(before) = before else {
             if !options.only_existing {
-                set_score(keyspace, &mut zset, member, *given)?;
+                set_score(keyspace, &mut zset, member, stored, *given)?;
                 added.new += 1;
                 added.score = Some(*given);
             }
@@ -88,7 +90,7 @@ pub fn add(keyspace: &mut Keyspace<'_>, key: &Bytes, members: &[Scored], options
         added.score = Some(score);
         // The zeros are equal: one does not replace the other.
         if score != before {
-            set_score(keyspace, &mut zset, member, score)?;
+            set_score(keyspace, &mut zset, member, stored, score)?;
             added.updated += 1;
         }
     }
@@ -97,14 +99,20 @@ pub fn add(keyspace: &mut Keyspace<'_>, key: &Bytes, members: &[Scored], options
     Ok(added)
 }
 
-/// Gives a member a score as Redis does: in its compact form a zero has no sign.
-fn set_score(keyspace: &mut Keyspace<'_>, zset: &mut Editor, member: &Bytes, score: f64) -> Result<()> {
-    let is_new = zset.elements().is_compact() && zset.get(keyspace, member)?.is_none();
+/// Gives a member a score as Redis does: in its compact form a zero has no sign. `before`: what is stored for it.
+fn set_score(
+    keyspace: &mut Keyspace<'_>,
+    zset: &mut Editor,
+    member: &Bytes,
+    before: Option<Bytes>,
+    score: f64,
+) -> Result<()> {
+    let is_new = zset.elements().is_compact() && before.is_none();
     if is_new && zset.outgrows(zset.elements().len() + 1, member, b"") {
         zset.set_loose(true);
     }
     let score = if zset.elements().is_compact() { score + 0.0 } else { score };
-    zset.set(keyspace, member, &encode_score(score))?;
+    zset.set_over(keyspace, member, before, &encode_score(score))?;
     Ok(())
 }
 
@@ -125,25 +133,19 @@ pub fn rank(keyspace: &mut Keyspace<'_>, zset: &Elements, member: &[u8], reverse
     let Some(value) = zset.get(keyspace, member)? else { return Ok(None) };
     let from_lowest = match (zset.inline(), zset.object()) {
         (Some(elements), _) => elements.iter().position(|(other, _)| other == member).unwrap_or(0) as u64,
-        (None, Some(object)) => {
-            let key = score::key(object, decode_score(&value)?, member);
-            let (lower, upper) = object.entries();
-            let scan =
-                |lower, upper, direction| keyspace.txn().scan(ColumnFamily::Score, lower, Some(upper), direction);
-            let mut below = scan(lower, key.clone(), Direction::Forward)?;
-            let mut from_above = scan(key, upper, Direction::Backward)?;
+        (None, Some(_)) => {
+            let target = Place::of(decode_score(&value)?, member);
+            let at_or_above = |place: (&[u8], f64)| Place::of(place.1, place.0) >= target;
+            let mut from_below = Ordered::new(keyspace, zset, false, None, None)?;
+            let mut from_above = Ordered::new(keyspace, zset, true, None, None)?;
             let mut steps = 0;
             loop {
-                if below.next()?.is_none() {
+                if from_below.next()?.is_none_or(at_or_above) {
                     break steps;
                 }
                 steps += 1;
-                // The member itself is the last one from above.
-                if from_above.next()?.is_none() {
-                    break zset.len().saturating_sub(steps - 1);
-                }
-                if steps == limits::SHORT_WALK_ELEMENTS {
-                    keyspace.txn().check_may_take_long()?;
+                if !from_above.next()?.is_some_and(|place| Place::of(place.1, place.0) > target) {
+                    break zset.len().saturating_sub(steps);
                 }
             }
         }
@@ -313,20 +315,30 @@ impl Range {
             return Ok(0);
         }
         let found = self.collect(keyspace, zset.elements(), false, Window::ALL)?;
-        remove_all(keyspace, &mut zset, &found)?;
+        let lowest = match self {
+            Range::Rank { start, .. } => positions(zset.elements().len(), *start, -1).0 == 0,
+            Range::Score(range) => range.min == f64::NEG_INFINITY && !range.min_exclusive,
+            Range::Lex(range) => range.min == LexEnd::Lowest,
+        };
+        remove_all(keyspace, &mut zset, &found, lowest.then_some(End::Min))?;
         zset.finish(keyspace, (!found.is_empty()).then_some(event))?;
         Ok(found.len() as u64)
     }
 }
 
-/// Removes members that are there. All of them: at once.
-fn remove_all(keyspace: &mut Keyspace<'_>, zset: &mut Editor, members: &[Scored]) -> Result<()> {
+/// Removes members that are there; those at an end of the set, the outermost first, if it says so. All of them: at once.
+fn remove_all(
+    keyspace: &mut Keyspace<'_>,
+    zset: &mut Editor,
+    members: &[Scored],
+    outermost: Option<End>,
+) -> Result<()> {
     if members.len() as u64 == zset.elements().len() {
         zset.clear();
         return Ok(());
     }
-    for (member, _) in members {
-        zset.remove(keyspace, member)?;
+    for scored in members {
+        zset.remove_scored(keyspace, scored, outermost)?;
     }
     Ok(())
 }
@@ -368,13 +380,99 @@ impl<'v> Windowed<'v> {
 enum Ordered<'k> {
     Forward(std::slice::Iter<'k, Element>),
     Backward(std::iter::Rev<std::slice::Iter<'k, Element>>),
-    External { cursor: Box<TxnCursor<'k>>, keyspace: &'k Keyspace<'k>, steps: u64 },
+    External(Box<External<'k>>),
+}
+
+/// The members of a large sorted set: those that its record lists at the end where the walk begins, what lies between the
+/// horizons, and those listed at the other end.
+struct External<'k> {
+    keyspace: &'k Keyspace<'k>,
+    first: std::vec::IntoIter<Place>,
+    last: std::vec::IntoIter<Place>,
+    /// The bounds of what is to be searched; not wanted before what comes first is gone through.
+    search: Option<(Bytes, Bytes)>,
+    direction: Direction,
+    cursor: Option<TxnCursor<'k>>,
+    /// The last one given that was listed.
+    listed: Option<Place>,
+    steps: u64,
+}
+
+impl<'k> External<'k> {
+    fn new(
+        keyspace: &'k Keyspace<'k>,
+        object: ObjectId,
+        edges: &Edges,
+        direction: Direction,
+        lower: Option<Bytes>,
+        upper: Option<Bytes>,
+    ) -> External<'k> {
+        let (start, end) = object.entries();
+        let (lower, upper) = (lower.unwrap_or(start), upper.unwrap_or(end));
+        let ((low, from), (high, to)) = (edges.low(), edges.high());
+        let wanted = |place: &&Place| (&lower..&upper).contains(&&place.key(object));
+        let low: Vec<Place> = low.iter().filter(wanted).cloned().collect();
+        // A place may be listed at both ends.
+        let unlisted = |place: &&Place| from.is_none_or(|from| *place >= from);
+        let high: Vec<Place> = high.iter().filter(unlisted).filter(wanted).cloned().collect();
+        let lower = from.map_or(lower.clone(), |from| lower.max(from.key(object)));
+        let upper = to.map_or(upper.clone(), |to| upper.min(to.key(object)));
+        let search = (lower < upper).then_some((lower, upper));
+        let (first, last) = match direction {
+            Direction::Forward => (low, high),
+            Direction::Backward => (high.into_iter().rev().collect(), low.into_iter().rev().collect()),
+        };
+        let (first, last) = (first.into_iter(), last.into_iter());
+        External { keyspace, first, last, search, direction, cursor: None, listed: None, steps: 0 }
+    }
+
+    fn next(&mut self) -> Result<Option<(&[u8], f64)>> {
+        self.steps += 1;
+        if self.steps == limits::SHORT_WALK_ELEMENTS {
+            self.keyspace.txn().check_may_take_long()?;
+        }
+        self.listed = self.first.next();
+        if self.listed.is_none() {
+            if let Some((lower, upper)) = self.search.take() {
+                let txn = self.keyspace.txn();
+                self.cursor = Some(txn.scan(ColumnFamily::Score, lower, Some(upper), self.direction)?);
+            }
+            if let Some(cursor) = &mut self.cursor
+                && let Some((key, value)) = cursor.next()?
+            {
+                let (score, member) = score::parse(key, value).map_err(malformed)?;
+                return Ok(Some((member, score)));
+            }
+            self.listed = self.last.next();
+        }
+        let Some(place) = &self.listed else { return Ok(None) };
+        let (score, member) = place.parse().map_err(malformed)?;
+        Ok(Some((member, score)))
+    }
+}
+
+/// The outermost members between the horizons of a large sorted set's ends.
+pub(super) fn outermost(keyspace: &Keyspace<'_>, zset: &Elements) -> Result<Option<(Place, Place)>> {
+    let (Some(object), Some(edges)) = (zset.object(), zset.edges()) else { return Ok(None) };
+    let (from, to) = (edges.low().1, edges.high().1);
+    let (start, end) = object.entries();
+    let (lower, upper) = (from.map_or(start, |from| from.key(object)), to.map_or(end, |to| to.key(object)));
+    if lower >= upper {
+        return Ok(None);
+    }
+    let find = |direction| -> Result<Option<Place>> {
+        let mut cursor = keyspace.txn().scan(ColumnFamily::Score, lower.clone(), Some(upper.clone()), direction)?;
+        let Some((key, value)) = cursor.next()? else { return Ok(None) };
+        let (score, member) = score::parse(key, value).map_err(malformed)?;
+        Ok(Some(Place::of(score, member)))
+    };
+    Ok(find(Direction::Forward)?.zip(find(Direction::Backward)?))
 }
 
 impl<'k> Ordered<'k> {
     /// `lower` and `upper` bound what is looked at of a large set; of a small one all of it is.
     fn new(
-        keyspace: &'k Keyspace<'_>,
+        keyspace: &'k Keyspace<'k>,
         zset: &'k Elements,
         reverse: bool,
         lower: Option<Bytes>,
@@ -384,11 +482,9 @@ impl<'k> Ordered<'k> {
             (Some(elements), _) if reverse => Ordered::Backward(elements.iter().rev()),
             (Some(elements), _) => Ordered::Forward(elements.iter()),
             (None, Some(object)) => {
-                let (first, end) = object.entries();
                 let direction = if reverse { Direction::Backward } else { Direction::Forward };
-                let (lower, upper) = (lower.unwrap_or(first), upper.unwrap_or(end));
-                let cursor = keyspace.txn().scan(ColumnFamily::Score, lower, Some(upper), direction)?;
-                Ordered::External { cursor: Box::new(cursor), keyspace, steps: 0 }
+                let edges = zset.edges().cloned().unwrap_or_default();
+                Ordered::External(Box::new(External::new(keyspace, object, &edges, direction, lower, upper)))
             }
             (None, None) => Ordered::Forward([].iter()),
         })
@@ -398,15 +494,7 @@ impl<'k> Ordered<'k> {
         let element = match self {
             Ordered::Forward(elements) => elements.next(),
             Ordered::Backward(elements) => elements.next(),
-            Ordered::External { cursor, keyspace, steps } => {
-                *steps += 1;
-                if *steps == limits::SHORT_WALK_ELEMENTS {
-                    keyspace.txn().check_may_take_long()?;
-                }
-                let Some((key, value)) = cursor.next()? else { return Ok(None) };
-                let (score, member) = score::parse(key, value).map_err(malformed)?;
-                return Ok(Some((member, score)));
-            }
+            Ordered::External(external) => return external.next(),
         };
         element.map(|(member, value)| Ok((&member[..], decode_score(value)?))).transpose()
     }
@@ -521,13 +609,6 @@ fn walk_members(
 
 // ---- Pops ----------------------------------------------------------------------------------------------------------
 
-/// An end of a sorted set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    Min,
-    Max,
-}
-
 /// Removes and returns up to `count` members from an end of the sorted set, the outermost first: ZPOPMIN, ZPOPMAX. Also
 /// whether there was a sorted set at all.
 pub fn pop(keyspace: &mut Keyspace<'_>, key: &Bytes, end: End, count: u64) -> Result<Option<Vec<Scored>>> {
@@ -538,7 +619,7 @@ pub fn pop(keyspace: &mut Keyspace<'_>, key: &Bytes, end: End, count: u64) -> Re
     let Some(last) = count.checked_sub(1) else { return Ok(Some(Vec::new())) };
     let range = Range::Rank { start: 0, stop: i64::try_from(last).unwrap_or(i64::MAX) };
     let popped = range.collect(keyspace, zset.elements(), end == End::Max, Window::ALL)?;
-    remove_all(keyspace, &mut zset, &popped)?;
+    remove_all(keyspace, &mut zset, &popped, Some(end))?;
     let event = if end == End::Min { "zpopmin" } else { "zpopmax" };
     zset.finish(keyspace, Some(event))?;
     Ok(Some(popped))
@@ -694,7 +775,8 @@ fn fill(
         zset.set_loose(true);
     }
     for (member, score) in members {
-        set_score(keyspace, &mut zset, member, *score)?;
+        // No member comes twice.
+        set_score(keyspace, &mut zset, member, None, *score)?;
     }
     zset.finish(keyspace, Some(event))?;
     Ok(members.len() as u64)

@@ -48,7 +48,7 @@ enum Change {
     Union { to: &'static str, of: [&'static str; 2] },
     SetScores { key: &'static str, scores: Vec<(i64, String)> },
     AddScore { key: &'static str, score: i64, member: String },
-    PopLowest { key: &'static str, count: usize },
+    PopScores { key: &'static str, lowest: bool, count: usize },
     RemoveScores { key: &'static str, from: i64, to: i64 },
     Delete { key: &'static str },
     Rename { from: &'static str, to: &'static str },
@@ -73,11 +73,12 @@ fn element(number: usize) -> String {
     if number.is_multiple_of(10) { format!("{number}").repeat(150) } else { format!("m{number}") }
 }
 
-/// A few, or so many that the collection outgrows its record.
+/// A few, or so many that the collection outgrows its record; or nearly all of these, which leave a few if they are removed.
 fn names() -> impl Strategy<Value = Vec<String>> {
     prop_oneof![
         3 => prop::collection::vec(name(), 1..6),
         1 => Just((0..90).map(element).collect::<Vec<String>>()),
+        1 => Just((5..90).map(element).collect::<Vec<String>>()),
     ]
 }
 
@@ -177,8 +178,10 @@ fn boards() -> BoxedStrategy<Call> {
         }),
         1 => (key(), names())
             .prop_map(|(key, names)| call(&["ZREM", key], names.clone(), Change::RemoveNames { key, names })),
-        1 => (key(), 1usize..100)
-            .prop_map(|(key, count)| call(&["ZPOPMIN", key], [count.to_string()], Change::PopLowest { key, count })),
+        2 => (key(), any::<bool>(), prop_oneof![1usize..5, 1usize..100]).prop_map(|(key, lowest, count)| {
+            let word = if lowest { "ZPOPMIN" } else { "ZPOPMAX" };
+            call(&[word, key], [count.to_string()], Change::PopScores { key, lowest, count })
+        }),
         1 => (key(), -5i64..5, -5i64..5).prop_map(|(key, from, to)| {
             let rest = [from.to_string(), to.to_string()];
             call(&["ZREMRANGEBYSCORE", key], rest, Change::RemoveScores { key, from, to })
@@ -280,10 +283,13 @@ fn apply(model: &mut Model, change: &Change) {
             board(model, key).extend(scores.into_iter().map(|(score, member)| (member, score)));
         }
         Change::AddScore { key, score, member } => *board(model, key).entry(member).or_default() += score,
-        Change::PopLowest { key, count } => {
+        Change::PopScores { key, lowest, count } => {
             let board = board(model, key);
             let mut order: Vec<(i64, String)> = board.iter().map(|(name, score)| (*score, name.clone())).collect();
             order.sort();
+            if !lowest {
+                order.reverse();
+            }
             for (_, name) in order.iter().take(count) {
                 board.remove(name);
             }
