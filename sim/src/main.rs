@@ -246,7 +246,7 @@ fn strength(flags: &Flags) -> Result<bool, String> {
 
     let seeds = flags.seeds.unwrap_or(2000);
     let strength: Strength = measure(flags.from, seeds, flags.jobs, flags.bug.as_deref(), |line| say(line));
-    say(&strength.table());
+    say(&format!("{}{}\n", strength.table(), strength.line()));
     if let Some(path) = &flags.readme {
         seeds::replace_part(path, "strength", &strength.table())?;
     }
