@@ -164,7 +164,7 @@ fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
         "FAILPOINT <name> <action>",
         "    Make the server fail at a place of this name (builds with failpoints only): off, return(fault), ...",
         "FAILPOINT LIST",
-        "    List the places, and what can be done to each.",
+        "    List the places, what can be done to each, and how often it was.",
         "CHANGE-REPL-ID",
         "    Nothing: there is no replication whose id could change.",
         "LOADAOF",
@@ -250,9 +250,10 @@ fn debug_failpoint(mut words: Args<'_>, args: &CommandArgs, reply: &mut ReplyBuf
     if args.len() == 3 && words.take_word("LIST") {
         reply.array(CATALOGUE.len());
         for point in CATALOGUE {
-            reply.array(2);
+            reply.array(3);
             reply.bulk(point.name.as_bytes());
             reply.bulk(point.doc.trim().as_bytes());
+            reply.integer(point.fired() as i64);
         }
         return Ok(Next::Done);
     }
