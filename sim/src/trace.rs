@@ -11,6 +11,8 @@ use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, span};
 
+use crate::world::try_now;
+
 /// Bytes of a message that are printed; all of them are hashed.
 const SHOWN_BYTES_MAX: usize = 120;
 
@@ -69,7 +71,7 @@ impl Trace {
 
     fn note(&self, who: &str, content: &[u8], text: impl FnOnce() -> String) {
         let mut state = self.lock();
-        state.now = virtual_now().unwrap_or(state.now);
+        state.now = try_now().unwrap_or(state.now);
         state.events += 1;
         let at = state.now.as_micros() as u64;
         for part in [&at.to_le_bytes()[..], who.as_bytes(), content, &[0xff]] {
@@ -125,12 +127,6 @@ impl Trace {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The time within the running host. While a crashed host is being taken apart there is none, only the real clock, which
-/// must not be asked.
-fn virtual_now() -> Option<Duration> {
-    tokio::runtime::Handle::try_current().ok().and_then(|_| turmoil::sim_elapsed())
 }
 
 /// Takes the server's log into the trace.
