@@ -20,8 +20,8 @@ pub const SCENARIO: Scenario = Scenario {
             };
             clients.push(pusher(dice, &format!("push{number}"), keys, pace));
         }
-        for number in 0..dice.between(1..=3) {
-            let pace = Pace { pause_ms_max: dice.pick(&[2, 20]), ..Pace::draw(dice, 25) };
+        for number in 0..dice.between(1..=4) {
+            let pace = Pace { pause_ms_max: dice.pick(&[2, 20, 100]), ..Pace::draw(dice, 25) };
             clients.push(popper(dice, &format!("pop{number}"), keys, pace));
         }
         let kinds = [

@@ -19,7 +19,7 @@ use std::time::Duration;
 use bulkhead::config::{self, Invocation, LiveConfig};
 use bulkhead::env::{Env, NoHost, ShutdownRequest};
 
-pub use clock::{START_MS, WallClock};
+pub use clock::{START_MS, WallClock, now, set_taking_apart, try_now};
 pub use disk::{Disk, INJECTED};
 pub use failpoints::Failpoints;
 pub use network::Chunked;
@@ -91,6 +91,7 @@ impl Machine {
         );
         let shared = ["bind 0.0.0.0", "protected-mode no"].map(String::from);
         disk.replace_file(Path::new(CONFIG_FILE), [&shared, &plan.config[..]].concat().join("\n").as_bytes());
+        world.failpoints.slow_commits(plan.surroundings.commits, world.dice("commits"));
         let weather = Weather { yields: plan.surroundings.yields, pauses: plan.surroundings.pauses };
         Arc::new(Machine {
             world,
