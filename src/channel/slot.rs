@@ -217,6 +217,16 @@ impl<T> Responder<T> {
     }
 }
 
+impl<T> Responder<T> {
+    /// Lets the sender look again whether it still waits rightly.
+    pub fn wake(&self) {
+        let waker = self.slot.as_ref().and_then(|slot| slot.lock().waker.take());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
 impl<T> Drop for Responder<T> {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {

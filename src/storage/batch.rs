@@ -77,6 +77,8 @@ pub struct BatchProcessor<'e> {
     pub(super) state: &'e StorageState,
     pub(super) keyspace: Keyspace<'e>,
     pub(super) ran: Vec<Ran>,
+    /// Who waits because it has found nothing in this group.
+    pub(super) parked: Vec<Turn>,
     pub(super) operations: usize,
     pub(super) record: Arc<CommitRecord>,
     /// The map of databases when waiters were last looked after.
@@ -87,7 +89,7 @@ impl<'e> BatchProcessor<'e> {
     pub fn new(state: &'e StorageState) -> BatchProcessor<'e> {
         let keyspace = state.keyspace(Txn::writer(&state.latest));
         let (databases_served, record) = (keyspace.databases().clone(), CommitRecord::new());
-        BatchProcessor { state, keyspace, ran: Vec::new(), operations: 0, record, databases_served }
+        BatchProcessor { state, keyspace, ran: Vec::new(), parked: Vec::new(), operations: 0, record, databases_served }
     }
 
     /// Whether the group has reached its size (`batch-size`, `batch-max-bytes`).
@@ -223,7 +225,7 @@ impl<'e> BatchProcessor<'e> {
     /// Commits what the group did and answers every request in it. Where the engine has stopped or slowed writes it waits
     /// if `patient`, else it gives the requests back.
     pub async fn commit(self, patient: bool) -> Committed {
-        let BatchProcessor { state, mut keyspace, ran, operations, record, .. } = self;
+        let BatchProcessor { state, mut keyspace, ran, parked, operations, record, .. } = self;
         let batch = keyspace.txn().to_batch();
         let before = state.databases.load_full();
         if planted::is("batch-in-two-commits") && batch.mutations.len() > 1 {
@@ -298,6 +300,7 @@ impl<'e> BatchProcessor<'e> {
                 Committed::Failed
             }
             Ok(()) => {
+                state.waiters.settle(&parked);
                 state.key_events.push(keyspace.take_key_events());
                 // What the requests took of the channel is given back at once, not one by one: the network side counts there
                 // all the time.

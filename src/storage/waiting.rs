@@ -33,13 +33,17 @@ impl BatchProcessor<'_> {
             Err(Restart::Ready) => {
                 self.keyspace.keep();
                 // Its share of the channel is given back: what waits is not on its way.
-                if let Parked::Full(started) = self.state.waiters.park(started, client.clone(), command.clone()) {
-                    let mut reply = ReplyBuffer::new(command.protocol);
-                    if !command.silent {
-                        reply.error("ERR too many blocked clients");
+                match self.state.waiters.park(started, client.clone(), command.clone()) {
+                    Parked::Waiting(turn) => self.parked.push(turn),
+                    Parked::Abandoned => {}
+                    Parked::Full(started) => {
+                        let mut reply = ReplyBuffer::new(command.protocol);
+                        if !command.silent {
+                            reply.error("ERR too many blocked clients");
+                        }
+                        let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
+                        self.end(client, started, origin, reply.into_bytes(), false);
                     }
-                    let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
-                    self.end(client, started, origin, reply.into_bytes(), false);
                 }
             }
             Err(restart) => unreachable!("the writer's reads are unrestricted, yet one asked for {restart:?}"),
@@ -89,6 +93,7 @@ impl BatchProcessor<'_> {
     /// Looks at every key that anybody waits for.
     pub fn serve_everyone(&mut self) {
         self.begin();
+        self.parked = self.state.waiters.unsettled();
         self.serve(self.state.waiters.keys().into());
     }
 

@@ -112,7 +112,7 @@ fn failpoint(dice: &mut Dice, for_ms: u64) -> Fault {
     let places: Vec<Place> = Place::all().collect();
     let place = dice.pick(&places);
     let what = match dice.pick(&place.words()) {
-        "stall" => failpoints::Fault::Stall(Duration::from_millis(dice.pick(&[5, 20, 300, 1500]))),
+        "stall" => failpoints::Fault::Stall(Duration::from_millis(dice.pick(&[5, 20, 300, 1500, 4000]))),
         word => word.parse().expect("the catalogue's own word"),
     };
     // For all passes only what a server can live with for long.
