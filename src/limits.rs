@@ -84,8 +84,11 @@ pub const THREAD_RESTART_PAUSE_MAX: Duration = Duration::from_secs(2);
 pub const THREAD_RESTARTS_MAX: u32 = 10;
 /// Having run this long, a thread is healthy again: its next failure counts as the first.
 pub const THREAD_RESTARTS_FORGIVEN_AFTER: Duration = Duration::from_secs(60);
-/// Readers of one place that may hang, each with another in its place, at the same time.
-pub const READER_SUBSTITUTES_MAX: usize = 4;
+/// Threads of one place, the writer's or a reader's, that may hang at the same time, each with another in its place; the
+/// next one that hangs is only reported.
+pub const THREAD_SUBSTITUTES_MAX: usize = 4;
+/// How often a new writer looks whether the old one, which storage was stopped without, has left the engine.
+pub const SUCCESSION_INTERVAL: Duration = Duration::from_millis(10);
 /// How often the watchdog looks: a quarter of its patience, but no more often than this …
 pub const WATCHDOG_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// … and no less often than this.

@@ -26,8 +26,10 @@ pub const BUGS: &[(&str, &str)] = &[
     ("failed-command-leaves-traces", "the effects of a command that failed are kept"),
     ("gives-up-before-anyone-looked", "a blocking command's time runs out before storage has looked at its keys"),
     ("half-close-drops-replies", "a client that closes its half of the connection does not get what it waits for"),
+    ("hung-commit-is-replaced", "a writer that hangs within its commit is replaced as if it hung before"),
     ("message-is-lost", "a mailbox in which two messages wait takes no third"),
     ("message-overtakes", "of the messages that wait for a subscriber the last is sent first"),
+    ("no-epoch-fence", "a writer that was replaced commits all the same when it comes back"),
     ("no-sync-at-start", "what a killed process wrote is not synced when the next one starts"),
     ("old-writer-is-not-awaited", "the storage threads start anew while the old writer still commits"),
     (

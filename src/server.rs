@@ -167,3 +167,39 @@ impl Rounds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails, waits until it is opened anew, serves for `served`, and so on: how often it is opened before that is given up.
+    fn reopenings(served: Duration) -> (u32, Vec<Duration>) {
+        let mut reopen = Reopen::default();
+        let (mut now, mut pauses) = (Duration::from_secs(1), Vec::new());
+        while reopen.ask(now) && pauses.len() < 100 {
+            assert!(reopen.ask(now), "asking again while it waits is the same failure");
+            assert!(!reopen.is_due(now), "never at once");
+            let due = reopen.due.expect("it was asked for");
+            pauses.push(due - now);
+            now = due;
+            assert!(reopen.is_due(now) && !reopen.is_due(now), "once for each failure");
+            now += served;
+        }
+        (pauses.len() as u32, pauses)
+    }
+
+    #[test]
+    fn an_engine_that_fails_again_and_again_is_opened_later_each_time_and_then_no_more() {
+        let (count, pauses) = reopenings(Duration::from_secs(1));
+        assert_eq!(count, limits::REOPENS_MAX);
+        assert!(pauses.is_sorted() && pauses[0] == limits::REOPEN_PAUSE_MIN, "{pauses:?}");
+        assert_eq!(pauses.last(), Some(&limits::REOPEN_PAUSE_MAX));
+    }
+
+    #[test]
+    fn an_engine_that_served_for_a_good_while_starts_from_the_beginning() {
+        let (count, pauses) = reopenings(limits::REOPEN_FORGIVEN_AFTER);
+        assert_eq!(count, 100, "there is no end to it");
+        assert!(pauses.iter().all(|pause| *pause == limits::REOPEN_PAUSE_MIN));
+    }
+}

@@ -437,23 +437,206 @@ fn readers_that_hang_one_after_the_other_are_replaced_up_to_a_bound() {
     eventually("all places are taken", || info(&mut other, "ready") == "1");
 }
 
-/// R6.4, R6.5: the writer hangs. It is not replaced, for what it holds may still reach the engine; it is told, writes are
-/// refused at once, reads go on, and it goes on by itself.
+/// What the log says of a writer that is not replaced.
+const NOT_REPLACED: &str = "the writer does not come back: writes are refused";
+
+/// Waits until a writer that was replaced has come back and gone.
+fn comes_back(server: &Server) {
+    eventually("the old writer comes back and goes", || {
+        let is_gone = server.log().contains("a storage thread that was replaced has come back, and ended");
+        is_gone && info(&mut server.client(), "storage_threads_hung") == "0"
+    });
+}
+
+/// R6.4, R6.5: the writer hangs before its commit, wherever that is: having taken requests, within a command that reads a
+/// disk which does not answer, or having run the group. Another takes its place and the client gets its answer; and what the
+/// old one does when it comes back changes nothing: a counter that is incremented twice would show it.
 #[test]
-fn a_writer_that_hangs_is_reported_and_writes_are_refused_at_once() {
+fn a_writer_that_hangs_before_its_commit_is_replaced_and_its_write_is_applied_once() {
+    for (point, action) in [
+        ("writer.receive", "1*return(stall:4000)"),
+        ("engine.get", "1*sleep(4000)"),
+        ("writer.before-commit", "1*return(stall:4000)"),
+    ] {
+        let server = start(&[&WATCHDOG, &["--record-cache-size", "0"]]);
+        let (mut first, mut client) = (server.client(), server.client());
+        client.check(&[("MSET hot 1 other 5", "OK")]);
+        arm(&server, point, action);
+        first.check(&[("INCR n", "(integer) 1")]);
+        assert_eq!(info(&mut client, "storage_thread_replacements"), "1", "{point}");
+        assert_eq!(
+            info(&mut client, "storage_threads_hung"),
+            "1",
+            "{point}: the answer came before the old writer did"
+        );
+        assert_eq!(info(&mut client, "failures_storage_hang_error"), "1");
+        assert_eq!(info(&mut client, "breaker_state"), "closed");
+        client.check(&[("INCR other", "(integer) 6"), ("MGET hot n", "1) \"1\"\n2) \"1\""), ("DBSIZE", "(integer) 3")]);
+        comes_back(&server);
+        client.check(&[("GET n", "\"1\""), ("INCR n", "(integer) 2"), ("GET other", "\"6\"")]);
+        assert_eq!(info(&mut client, "ready"), "1");
+    }
+}
+
+/// R6.4: what the writer had taken and not begun is not lost with it, and need not be sent again.
+#[test]
+fn what_a_hung_writer_had_taken_and_not_begun_goes_to_its_substitute() {
+    let server = start(&[&WATCHDOG]);
+    let mut clients: Vec<Client> = (0..32).map(|_| server.client()).collect();
+    clients[0].check(&[("SET n 0", "OK")]);
+    arm(&server, "writer.receive", "1*return(stall:4000)");
+    for client in &mut clients {
+        client.send(&["INCR", "n"]);
+    }
+    let mut replies: Vec<String> = clients.iter_mut().map(|client| client.read().to_string()).collect();
+    replies.sort_by_key(|reply| reply.trim_start_matches("(integer) ").parse::<u32>().expect("a number"));
+    let expected: Vec<String> = (1..=32).map(|number| format!("(integer) {number}")).collect();
+    assert_eq!(replies, expected);
+    assert_eq!(info(&mut clients[0], "requests_retried"), "0");
+    comes_back(&server);
+    clients[0].check(&[("GET n", "\"32\"")]);
+}
+
+/// R6.4: the writer hangs with a client in hand that waited for a key. Both it and who pushed are served, once.
+#[test]
+fn a_client_that_a_hung_writer_was_serving_gets_its_element_from_the_substitute() {
+    let server = start(&[&WATCHDOG]);
+    let (mut waiting, mut pushing) = (server.client(), server.client());
+    waiting.send(&["BLPOP", "l", "0"]);
+    eventually("it waits", || info(&mut pushing, "blocked_clients") == "1");
+    arm(&server, "writer.before-commit", "1*return(stall:4000)");
+    pushing.check(&[("RPUSH l x", "(integer) 1")]);
+    assert_eq!(waiting.read().to_string(), "1) \"l\"\n2) \"x\"");
+    assert_eq!(info(&mut pushing, "storage_thread_replacements"), "1");
+    pushing.check(&[("LLEN l", "(integer) 0"), ("RPUSH l y", "(integer) 1")]);
+    comes_back(&server);
+    pushing.check(&[("LRANGE l 0 -1", "1) \"y\"")]);
+    assert_eq!(info(&mut pushing, "blocked_clients"), "0");
+}
+
+/// R6.4: it hangs in what it does by itself, with nobody waiting for it. The substitute does that work.
+#[test]
+fn a_writer_that_hangs_in_its_housekeeping_is_replaced_and_the_work_is_done() {
+    let server = start(&[&WATCHDOG]);
+    let mut client = server.client();
+    client.check(&[("SET k 1 PX 200", "OK"), ("SET kept 1", "OK")]);
+    arm(&server, "engine.scan", "1*sleep(4000)");
+    eventually("it is replaced", || info(&mut client, "storage_thread_replacements") == "1");
+    eventually("what is due is removed", || client.ask("DBSIZE") == "(integer) 1");
+    client.check(&[("SET k 2", "OK")]);
+    comes_back(&server);
+    client.check(&[("GET k", "\"2\""), ("DBSIZE", "(integer) 2")]);
+    for task in ["Expire", "Reclaim"] {
+        client.check(&[(&format!("BGTASK RUN {task}"), "OK")]);
+    }
+}
+
+/// R6.4, R6.5: the writer hangs within its commit. It is not replaced, for what it holds may reach the disk or be there; it is
+/// told, writes are refused at once, reads go on, and it goes on by itself.
+#[test]
+fn a_writer_that_hangs_within_its_commit_is_reported_and_writes_are_refused_at_once() {
     let server = start(&[&WATCHDOG, &["--breaker-pause", "2000", "--request-timeout", "60000"]]);
+    for (round, (point, action)) in
+        [("engine.write", "1*sleep(4000)"), ("writer.after-commit", "1*return(stall:4000)")].into_iter().enumerate()
+    {
+        let (mut first, mut client) = (server.client(), server.client());
+        client.check(&[("SET hot 1", "OK")]);
+        arm(&server, point, action);
+        first.send(&["INCR", "n"]);
+        eventually("it is told", || server.log().matches(NOT_REPLACED).count() == round + 1);
+        fails(&mut client, "SET k 1", "TRYAGAIN");
+        client.check(&[("GET hot", "\"1\""), ("MGET hot x", "1) \"1\"\n2) (nil)")]);
+        assert_eq!(info(&mut client, "storage_threads_hung"), "1");
+        assert_eq!(first.read().to_string(), format!("(integer) {}", round + 1));
+        eventually("writes go on", || client.ask("SET k 2") == "OK");
+        eventually("it is well", || info(&mut client, "storage_threads_hung") == "0");
+        assert_eq!(info(&mut client, "storage_thread_replacements"), "0");
+        client.check(&[("GET n", &format!("\"{}\"", round + 1))]);
+    }
+    assert_eq!(info(&mut server.client(), "failures_storage_hang_critical"), "2");
+}
+
+/// R6.3, R6.4: it hangs there until the deadline: who had started is in doubt, who waited was not executed, and both is true.
+#[test]
+fn while_a_writer_hangs_within_its_commit_each_client_is_told_the_truth_at_its_deadline() {
+    let server = start(&[&WATCHDOG, &TIMEOUT, &NEVER_OPEN]);
+    let (mut first, mut second) = (server.client(), server.client());
+    arm(&server, "engine.write", "1*sleep(5000)");
+    first.send(&["INCR", "started"]);
+    eventually("the writer is busy", || info(&mut server.client(), "writer_busy_for_ms") != "0");
+    second.send(&["INCR", "waiting"]);
+    let (first_reply, second_reply) = (first.read().to_string(), second.read().to_string());
+    assert!(first_reply.starts_with("(error) INDOUBT "), "{first_reply}");
+    assert!(second_reply.starts_with("(error) TRYAGAIN "), "{second_reply}");
+    eventually("the writer is back", || second.ask("SET other 1") == "OK");
+    second.check(&[("GET started", "\"1\""), ("EXISTS waiting", "(integer) 0")]);
+    assert_eq!(info(&mut second, "storage_thread_replacements"), "0");
+}
+
+/// R6.4: writers that hang one after the other are replaced up to a bound; the next one is only reported. The request that
+/// all of them had in hand is applied once.
+#[test]
+fn writers_that_hang_one_after_the_other_are_replaced_up_to_a_bound() {
+    let server = start(&[&WATCHDOG, &["--request-timeout", "60000"]]);
+    let (mut client, mut other) = (server.client(), server.client());
+    client.check(&[("SET hot 1", "OK")]);
+    arm(&server, "writer.before-commit", "return(stall:5000)");
+    client.send(&["INCR", "n"]);
+    eventually("the last one is not replaced", || info(&mut other, "storage_threads_hung") == "5");
+    eventually("that is told", || server.log().contains(NOT_REPLACED));
+    assert_eq!(info(&mut other, "storage_thread_replacements"), "4");
+    fails(&mut other, "SET k 1", "TRYAGAIN");
+    other.check(&[("PING", "PONG"), ("GET hot", "\"1\"")]);
+    arm(&server, "writer.before-commit", "off");
+    assert_eq!(client.read().to_string(), "(integer) 1");
+    eventually("all come back", || info(&mut other, "storage_threads_hung") == "0");
+    eventually("writes go on", || other.ask("SET k 1") == "OK");
+    other.check(&[("GET n", "\"1\""), ("EXISTS k hot n", "(integer) 3")]);
+    eventually("it is well", || info(&mut other, "ready") == "1");
+}
+
+/// R6.4: storage starts anew while its writer hangs, and nobody watches. Its stop waits for so long and no longer; the next
+/// writer takes over, with what the old one held, which has no effect when it comes back.
+#[test]
+fn a_restart_of_storage_does_not_wait_for_a_hung_writer_for_ever() {
+    let server = start(&[&["--watchdog-timeout", "0", "--request-timeout", "120000"]]);
     let (mut first, mut client) = (server.client(), server.client());
     client.check(&[("SET hot 1", "OK")]);
-    arm(&server, "writer.before-commit", "1*return(stall:4000)");
+    arm(&server, "writer.before-commit", "1*return(stall:45000)");
     first.send(&["INCR", "n"]);
-    eventually("it is told", || server.log().contains("the writer does not come back"));
-    fails(&mut client, "SET k 1", "TRYAGAIN");
-    client.check(&[("GET hot", "\"1\""), ("MGET hot x", "1) \"1\"\n2) (nil)")]);
-    assert_eq!(info(&mut client, "storage_threads_hung"), "1");
-    assert_eq!(info(&mut client, "failures_storage_hang_critical"), "1");
+    eventually("the writer is busy", || info(&mut client, "writer_busy_for_ms") != "0");
+    let starts = info(&mut client, "storage_starts");
+    client.check(&[("DEBUG RESTART-STORAGE", "OK")]);
+    eventually("it goes on without it", || {
+        server.log().contains("storage is stopped without waiting for it any longer")
+    });
     assert_eq!(first.read().to_string(), "(integer) 1");
-    eventually("writes go on", || client.ask("SET k 2") == "OK");
-    eventually("it is well", || info(&mut client, "storage_threads_hung") == "0");
+    client.check(&[("SET k 1", "OK"), ("GET hot", "\"1\"")]);
+    assert_ne!(info(&mut client, "storage_starts"), starts);
+    // There is nothing to see of it when it comes back: its time has passed once the stall has.
+    wait_until(Instant::now() + Duration::from_secs(16));
+    client.check(&[("GET n", "\"1\""), ("INCR n", "(integer) 2")]);
+}
+
+/// R6.4: the same while the writer hangs within its commit. The next one does not begin before it has left the engine, and
+/// what it wrote is counted once.
+#[test]
+fn a_writer_within_its_commit_is_awaited_by_the_one_that_a_restart_brings() {
+    let server = start(&[&["--watchdog-timeout", "0", "--request-timeout", "120000"]]);
+    let (mut first, mut second, mut client) = (server.client(), server.client(), server.client());
+    client.check(&[("SET hot 1", "OK")]);
+    arm(&server, "engine.write", "1*sleep(40000)");
+    first.send(&["INCR", "n"]);
+    eventually("the writer is busy", || info(&mut client, "writer_busy_for_ms") != "0");
+    client.check(&[("DEBUG RESTART-STORAGE", "OK")]);
+    eventually("it goes on without it", || {
+        server.log().contains("storage is stopped without waiting for it any longer")
+    });
+    second.send(&["INCR", "n"]);
+    eventually("reads go on", || client.ask("MGET hot n") == "1) \"1\"\n2) (nil)");
+    assert_eq!(first.read().to_string(), "(integer) 1");
+    assert_eq!(second.read().to_string(), "(integer) 2");
+    client.check(&[("GET n", "\"2\"")]);
 }
 
 /// R6.4: restarts are bounded. A thread that dies again and again ends the server, with a clear message.

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::breaker::{Breaker, BreakerState, Permit, Verdict};
+use super::gate::{Epoch, Gate};
 use super::slot::{Outcome, ReplyReceiver, Withdrawal, slot};
 use super::{MessageChannel, RequestId, Senders, Step, StorageRequest, StorageResponse};
 use crate::config::LiveConfig;
@@ -32,6 +33,7 @@ struct Shared {
     /// Of reads, and of writes: while writes are stopped and fill their part, reads find theirs.
     lanes: [Lane; 2],
     breaker: Arc<Breaker>,
+    gate: Arc<Gate>,
     clock: Arc<dyn Clock>,
     stats: Arc<ServerStats>,
 }
@@ -135,7 +137,7 @@ impl StorageClient {
         let lanes = parts_of(bytes_max).map(Lane::new);
         let breaker = Arc::new(Breaker::new(clock.clone(), config, stats.clone()));
         let (senders, channel) = MessageChannel::new(capacity, breaker.clone());
-        let shared = Shared { senders, capacity, lanes, breaker, clock, stats };
+        let shared = Shared { senders, capacity, lanes, breaker, gate: channel.gate.clone(), clock, stats };
         (StorageClient { shared: Arc::new(shared) }, channel)
     }
 
@@ -180,6 +182,12 @@ impl StorageClient {
     /// How the circuit breaker before the writes is.
     pub fn breaker(&self) -> BreakerState {
         self.shared.breaker.state()
+    }
+
+    /// Changes when another writer takes over: whoever waits for an answer then has to look again, for it may come from
+    /// nobody any more.
+    pub fn writer_epoch(&self) -> Epoch {
+        self.shared.gate.epoch()
     }
 
     /// Sends a request, at once if there is room.
@@ -404,7 +412,7 @@ impl InFlight {
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<StorageResponse, CommandError>> {
         loop {
             self.stage = match &mut self.stage {
-                Stage::WithStorage(receiver) => match receiver.poll(context) {
+                Stage::WithStorage(receiver) => match receiver.poll(context, &self.shared.gate) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Outcome::NotExecuted) if let Some(pause) = self.next_pause() => {
                         self.retries += 1;
@@ -447,7 +455,7 @@ impl InFlight {
             return Err(CommandError::TryAgain("storage did not start the request in time, it was not executed"));
         }
         let withdrawal = match &mut self.stage {
-            Stage::WithStorage(receiver) => receiver.withdraw(),
+            Stage::WithStorage(receiver) => receiver.withdraw(&self.shared.gate),
             Stage::BackingOff(_) | Stage::Resending(_) | Stage::Ended => Withdrawal::Withdrawn,
         };
         match withdrawal {
@@ -470,7 +478,7 @@ impl InFlight {
     /// Takes a request back that waits for a key, unless something is done for it right now.
     pub fn give_up(&mut self) -> GaveUp {
         let withdrawal = match &mut self.stage {
-            Stage::WithStorage(receiver) => receiver.withdraw_waiting(),
+            Stage::WithStorage(receiver) => receiver.withdraw_waiting(&self.shared.gate),
             Stage::BackingOff(_) | Stage::Resending(_) | Stage::Ended => Withdrawal::Withdrawn,
         };
         match withdrawal {

@@ -7,6 +7,8 @@
 mod breaker;
 mod client;
 mod events;
+mod gate;
+mod received;
 pub mod slot;
 mod waiters;
 
@@ -14,6 +16,8 @@ use breaker::Breaker;
 pub use breaker::BreakerState;
 pub use client::{GaveUp, InFlight, Outgoing, StorageClient, Submitted};
 pub use events::KeyEventQueue;
+pub use gate::{Epoch, Gate, Tenure};
+pub use received::Received;
 pub use waiters::{Parked, Turn, Waiter, Waiters};
 
 use std::sync::Arc;
@@ -152,6 +156,10 @@ pub struct MessageChannel {
     pub writes: Arc<Mutex<mpsc::Receiver<StorageRequest>>>,
     /// Requests that only read, for the readers.
     pub reads: Arc<Mutex<mpsc::Receiver<StorageRequest>>>,
+    /// Which writer may have effects.
+    pub gate: Arc<Gate>,
+    /// What writers have taken from the queue and not begun.
+    pub received: Received,
     breaker: Arc<Breaker>,
 }
 
@@ -168,7 +176,8 @@ impl MessageChannel {
         let (writes, writes_end) = mpsc::channel(capacity);
         let (reads, reads_end) = mpsc::channel(capacity);
         let (writes_end, reads_end) = (Arc::new(Mutex::new(writes_end)), Arc::new(Mutex::new(reads_end)));
-        let ends = MessageChannel { writes: writes_end, reads: reads_end, breaker };
+        let (gate, received) = Default::default();
+        let ends = MessageChannel { writes: writes_end, reads: reads_end, gate, received, breaker };
         (Senders { writes, reads }, ends)
     }
 

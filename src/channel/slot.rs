@@ -8,6 +8,8 @@
 //!   └──dropped──▶ not executed
 //! ```
 //!
+//! Started, by a writer to which the [`Gate`] was closed since, is not executed either, and nobody need wait for that writer.
+//!
 //! Slots and the [`CommitRecord`]s that they point to are the ledger of outcomes: they belong to the channel and outlive
 //! the storage runtime, so a writer that dies between its commit and its replies takes no answer with it.
 //!
@@ -22,6 +24,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[cfg(not(loom))]
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
+
+use super::gate::{Epoch, Gate, Tenure};
 
 /// How a request ended, as its sender sees it.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +92,8 @@ enum State<T> {
     Started {
         /// Its sender has told its client that it is in doubt: it must not run again.
         given_up: bool,
+        /// Of the writer that started it.
+        epoch: Epoch,
     },
     Withdrawn,
     Ended(Outcome<T>),
@@ -97,6 +103,17 @@ enum State<T> {
 struct Inner<T> {
     state: State<T>,
     waker: Option<Waker>,
+}
+
+impl<T> Inner<T> {
+    /// The writer that started it and was replaced had not brought it to the engine, and never will.
+    fn end_if_fenced(&mut self, gate: &Gate) {
+        if let State::Started { epoch, .. } = self.state
+            && gate.is_closed_to(epoch)
+        {
+            self.state = State::Ended(Outcome::NotExecuted);
+        }
+    }
 }
 
 struct Slot<T>(Mutex<Inner<T>>);
@@ -133,8 +150,9 @@ pub struct ReplyReceiver<T> {
 
 impl<T> ReplyReceiver<T> {
     /// Ready once the request ended. After that, or after a withdrawal, it must not be polled again.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome<T>> {
+    pub fn poll(&mut self, context: &mut Context<'_>, gate: &Gate) -> Poll<Outcome<T>> {
         let mut inner = self.slot.lock();
+        inner.end_if_fenced(gate);
         match std::mem::replace(&mut inner.state, State::Taken) {
             State::Ended(outcome) => Poll::Ready(outcome),
             State::Withdrawn | State::Taken => unreachable!("a reply was polled for after it was taken"),
@@ -149,15 +167,16 @@ impl<T> ReplyReceiver<T> {
     }
 
     /// Takes the request back, if it has not started.
-    pub fn withdraw(&mut self) -> Withdrawal<T> {
+    pub fn withdraw(&mut self, gate: &Gate) -> Withdrawal<T> {
         let mut inner = self.slot.lock();
+        inner.end_if_fenced(gate);
         match std::mem::replace(&mut inner.state, State::Taken) {
             State::Queued => {
                 inner.state = State::Withdrawn;
                 Withdrawal::Withdrawn
             }
-            State::Started { .. } => {
-                inner.state = State::Started { given_up: true };
+            State::Started { epoch, .. } => {
+                inner.state = State::Started { given_up: true, epoch };
                 Withdrawal::Started
             }
             State::Ended(outcome) => Withdrawal::Ended(outcome),
@@ -167,8 +186,9 @@ impl<T> ReplyReceiver<T> {
 
     /// As [`ReplyReceiver::withdraw`], of a request that waits for something: too late now, it may still be in time once
     /// the request is put back, which wakes the sender.
-    pub fn withdraw_waiting(&mut self) -> Withdrawal<T> {
+    pub fn withdraw_waiting(&mut self, gate: &Gate) -> Withdrawal<T> {
         let mut inner = self.slot.lock();
+        inner.end_if_fenced(gate);
         match std::mem::replace(&mut inner.state, State::Taken) {
             State::Queued => {
                 inner.state = State::Withdrawn;
@@ -188,7 +208,7 @@ impl<T> ReplyReceiver<T> {
         let mut inner = self.slot.lock();
         match inner.state {
             State::Queued => inner.state = State::Withdrawn,
-            State::Started { .. } => inner.state = State::Started { given_up: true },
+            State::Started { epoch, .. } => inner.state = State::Started { given_up: true, epoch },
             State::Withdrawn | State::Ended(_) | State::Taken => {}
         }
     }
@@ -200,20 +220,28 @@ pub struct Responder<T> {
 }
 
 impl<T> Responder<T> {
-    /// Starts the request, unless it was withdrawn.
-    pub fn start(mut self) -> Option<Started<T>> {
-        let slot = self.slot.take()?;
-        let started = {
-            let mut inner = slot.lock();
-            match inner.state {
-                State::Queued => {
-                    inner.state = State::Started { given_up: false };
-                    true
-                }
-                _ => false,
+    /// A reader starts the request, unless it was withdrawn.
+    pub fn start(self) -> Option<Started<T>> {
+        self.start_in(Epoch::NONE, || true)
+    }
+
+    /// A writer starts it, unless it was withdrawn or another writer has taken over: then it certainly does not run here.
+    pub fn start_by(self, tenure: &Tenure) -> Option<Started<T>> {
+        self.start_in(tenure.epoch(), || !tenure.is_over())
+    }
+
+    fn start_in(mut self, epoch: Epoch, may_start: impl FnOnce() -> bool) -> Option<Started<T>> {
+        {
+            let mut inner = self.slot.as_ref()?.lock();
+            // Asked under the lock: whoever looks at the slot after the gate was closed finds it not started, or started
+            // by a writer that was replaced.
+            if !matches!(inner.state, State::Queued) || !may_start() {
+                drop(inner);
+                return None;
             }
-        };
-        started.then_some(Started { slot: Some(slot), prepared: None })
+            inner.state = State::Started { given_up: false, epoch };
+        }
+        self.slot.take().map(|slot| Started { slot: Some(slot), prepared: None })
     }
 }
 
@@ -264,7 +292,7 @@ impl<T> Started<T> {
         let slot = self.slot.take()?;
         let waker = {
             let mut inner = slot.lock();
-            if !matches!(inner.state, State::Started { given_up: false }) {
+            if !matches!(inner.state, State::Started { given_up: false, .. }) {
                 return None;
             }
             inner.state = State::Queued;
@@ -302,7 +330,7 @@ mod tests {
     use super::*;
 
     fn poll<T>(receiver: &mut ReplyReceiver<T>) -> Poll<Outcome<T>> {
-        receiver.poll(&mut Context::from_waker(Waker::noop()))
+        receiver.poll(&mut Context::from_waker(Waker::noop()), &Gate::default())
     }
 
     #[test]
@@ -318,7 +346,7 @@ mod tests {
     #[test]
     fn a_withdrawn_request_never_starts() {
         let (responder, mut receiver) = slot::<u8>();
-        assert_eq!(receiver.withdraw(), Withdrawal::Withdrawn);
+        assert_eq!(receiver.withdraw(&Gate::default()), Withdrawal::Withdrawn);
         assert!(responder.start().is_none());
     }
 
@@ -350,14 +378,14 @@ mod tests {
         for (step, expected) in cases {
             let (responder, mut receiver) = slot::<u8>();
             let mut started = responder.start().expect("nobody withdrew it");
-            assert_eq!(receiver.withdraw(), Withdrawal::Started);
+            assert_eq!(receiver.withdraw(&Gate::default()), Withdrawal::Started);
             if let Some(step) = step {
                 let record = CommitRecord::new();
                 started.prepare(7, record.clone());
                 step(&record);
             }
             drop(started);
-            assert_eq!(receiver.withdraw(), Withdrawal::Ended(expected));
+            assert_eq!(receiver.withdraw(&Gate::default()), Withdrawal::Ended(expected));
         }
     }
 
@@ -379,12 +407,12 @@ mod tests {
         let (responder, mut receiver) = slot::<u8>();
         let responder = responder.start().expect("nobody withdrew it").put_back().expect("its sender waits");
         let responder = responder.start().expect("it was queued again").put_back().expect("its sender waits");
-        assert_eq!(receiver.withdraw(), Withdrawal::Withdrawn);
+        assert_eq!(receiver.withdraw(&Gate::default()), Withdrawal::Withdrawn);
         assert!(responder.start().is_none());
 
         let (responder, mut receiver) = slot::<u8>();
         let started = responder.start().expect("nobody withdrew it");
-        assert_eq!(receiver.withdraw(), Withdrawal::Started);
+        assert_eq!(receiver.withdraw(&Gate::default()), Withdrawal::Started);
         assert!(started.put_back().is_none());
     }
 
@@ -392,9 +420,9 @@ mod tests {
     fn a_request_that_waits_is_not_given_up_by_who_asks_too_early() {
         let (responder, mut receiver) = slot::<u8>();
         let started = responder.start().expect("nobody withdrew it");
-        assert_eq!(receiver.withdraw_waiting(), Withdrawal::Started);
+        assert_eq!(receiver.withdraw_waiting(&Gate::default()), Withdrawal::Started);
         let responder = started.put_back().expect("its sender waits");
-        assert_eq!(receiver.withdraw_waiting(), Withdrawal::Withdrawn);
+        assert_eq!(receiver.withdraw_waiting(&Gate::default()), Withdrawal::Withdrawn);
         assert!(responder.start().is_none());
     }
 
@@ -414,5 +442,22 @@ mod tests {
         let (responder, mut receiver) = slot::<u8>();
         drop(responder);
         assert_eq!(poll(&mut receiver), Poll::Ready(Outcome::NotExecuted));
+    }
+
+    #[test]
+    fn what_a_replaced_writer_had_started_is_not_executed_whatever_it_does_later() {
+        let gate = Arc::new(Gate::default());
+        let tenure = Tenure::begin(&gate).expect("nobody is within");
+        let (responder, mut receiver) = slot::<u8>();
+        let (other, mut other_receiver) = slot::<u8>();
+        let mut started = responder.start_by(&tenure).expect("nobody withdrew it");
+        started.prepare(7, CommitRecord::new());
+        let context = &mut Context::from_waker(Waker::noop());
+        assert_eq!(receiver.poll(context, &gate), Poll::Pending);
+        assert!(gate.close_to(tenure.epoch()));
+        assert_eq!(receiver.poll(context, &gate), Poll::Ready(Outcome::NotExecuted));
+        assert!(started.put_back().is_none());
+        assert!(other.start_by(&tenure).is_none());
+        assert_eq!(other_receiver.withdraw(&gate), Withdrawal::Ended(Outcome::NotExecuted));
     }
 }

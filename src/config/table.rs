@@ -248,7 +248,7 @@ pub static DIRECTIVES: &[Directive] = &[
     active(RUNTIMES, "watchdog-timeout", integer(0, 86_400_000), "30000",
         |c, v| c.runtime.watchdog_timeout_ms = v.number(),
         "Milliseconds that a storage thread may be at one piece of work before it counts as hung: a reader is then \
-         replaced, of a writer it is told and writes are refused; 0 never."),
+         replaced, and so is a writer unless it is within its commit; then it is told and writes are refused; 0 never."),
     active(RUNTIMES, "batch-size", integer(1, 65_536), "256", |c, v| c.runtime.batch_size = v.number(),
         "Operations committed together at most. Bounds what one commit can delay."),
     active(RUNTIMES, "batch-max-bytes", memory(64 * KB, GB), "1mb", |c, v| c.runtime.batch_bytes_max = v.number(),

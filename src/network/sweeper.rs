@@ -1,5 +1,6 @@
 //! The sweeper: what connections would each need a timer for, done for all of them by one task. Deadlines of requests,
-//! the idle `timeout`, the soft output limit, and the wake-up call when the server drains.
+//! the idle `timeout`, the soft output limit, and the wake-up call when the server drains, or when another writer has taken
+//! over from one that will not answer any more.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,12 +13,17 @@ use crate::observe::{Category, Client, Report, Severity, Side};
 /// Runs until the server drains.
 pub async fn run(server: Arc<Server>) {
     let interval = Duration::from_millis(limits::DEADLINE_SWEEP_MS);
+    let mut writer = server.storage.writer_epoch();
     loop {
         let began = server.env.clock.now();
         tokio::select! {
             biased;
             () = server.shutdown.requested() => break,
             () = server.env.clock.sleep(interval) => sweep(&server),
+        }
+        let before = std::mem::replace(&mut writer, server.storage.writer_epoch());
+        if writer != before {
+            server.clients.for_each(|client| client.wake());
         }
         let late = server.env.clock.now().saturating_sub(began + interval);
         server.stats.runtime.network_lag_us.set(late.as_micros() as u64);

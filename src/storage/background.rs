@@ -194,7 +194,28 @@ impl BackgroundTaskManager {
         state.steps_done.store(0, Ordering::Relaxed);
         state.steps.store(steps, Ordering::Relaxed);
         let answers = state.asked.load(Ordering::Acquire);
-        Some(Run { manager: self, task, began: now, answers, outcome: Err("it was interrupted".into()), items: 0 })
+        let outcome = Err("it was interrupted".into());
+        Some(Run { manager: self, task, began: now, since_us, answers, outcome, items: 0 })
+    }
+
+    /// The thread that ran it does not come back, and another takes its place: its run has failed, and the next one may
+    /// begin. Whoever asked for it is answered by that one.
+    pub fn interrupt(&self, task: BackgroundTask) {
+        let state = self.of(task);
+        let since_us = state.running_since_us.swap(0, Ordering::AcqRel);
+        if since_us != 0 {
+            self.note_end(task, Duration::from_micros(since_us - 1), &Err("it was interrupted".into()), 0);
+        }
+    }
+
+    fn note_end(&self, task: BackgroundTask, began: Duration, outcome: &Result<(), String>, items: u64) {
+        let state = self.of(task);
+        state.runs.fetch_add(1, Ordering::Relaxed);
+        state.failures.fetch_add(u64::from(outcome.is_err()), Ordering::Relaxed);
+        state.items.fetch_add(items, Ordering::Relaxed);
+        let took = self.clock.now().saturating_sub(began);
+        state.took_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        *state.last.lock() = Last { end_unix_ms: self.clock.unix_ms(), took, error: outcome.clone().err() };
     }
 
     pub fn status(&self, task: BackgroundTask) -> TaskStatus {
@@ -226,6 +247,8 @@ pub struct Run<'m> {
     manager: &'m BackgroundTaskManager,
     task: BackgroundTask,
     began: Duration,
+    /// What the task's `running_since_us` says as long as this is the run under way.
+    since_us: u64,
     /// The times that it was asked for which this run answers.
     answers: u64,
     outcome: Result<(), String>,
@@ -248,13 +271,11 @@ impl Run<'_> {
 impl Drop for Run<'_> {
     fn drop(&mut self) {
         let state = self.manager.of(self.task);
-        state.runs.fetch_add(1, Ordering::Relaxed);
-        state.failures.fetch_add(u64::from(self.outcome.is_err()), Ordering::Relaxed);
-        state.items.fetch_add(self.items, Ordering::Relaxed);
-        let clock = &self.manager.clock;
-        let took = clock.now().saturating_sub(self.began);
-        state.took_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
-        *state.last.lock() = Last { end_unix_ms: clock.unix_ms(), took, error: self.outcome.clone().err() };
+        if state.running_since_us.load(Ordering::Acquire) != self.since_us {
+            // It was interrupted, and another run may be under way.
+            return;
+        }
+        self.manager.note_end(self.task, self.began, &self.outcome, self.items);
         state.running_since_us.store(0, Ordering::Release);
         state.answered.send_replace((self.answers, self.outcome.clone().err()));
     }
@@ -388,6 +409,26 @@ mod tests {
         assert_eq!(manager.status(task).failures, 1);
         manager.set_paused(task, false);
         assert!(manager.may_run(task));
+    }
+
+    #[test]
+    fn a_run_whose_thread_was_replaced_has_failed_and_its_late_end_changes_nothing() {
+        let manager = manager();
+        let task = BackgroundTask::Reclaim;
+        manager.request(task);
+        let hung = manager.begin(task, 1).unwrap();
+        manager.interrupt(task);
+        assert!(manager.is_waiting(task), "nobody has answered who asked");
+        let mut substitute = manager.begin(task, 1).unwrap();
+        substitute.since_us += 1;
+        manager.of(task).running_since_us.store(substitute.since_us, Ordering::Release);
+        hung.end(Ok(()), 5);
+        assert!(manager.is_running(task), "the other run is under way");
+        substitute.end(Ok(()), 1);
+        let status = manager.status(task);
+        assert_eq!((status.runs, status.failures, status.items, status.waiting), (2, 1, 1, false));
+        manager.interrupt(task);
+        assert_eq!(manager.status(task).runs, 2, "nothing was under way");
     }
 
     #[test]

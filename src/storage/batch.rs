@@ -1,5 +1,6 @@
 //! The batch processor: runs a group of requests over one overlay and commits them as one write batch (R2.2), then
-//! answers. Nothing is answered before the commit, and if it fails, every request of the group fails and had no effect.
+//! answers. Nothing is answered before the commit, and if it fails, every request of the group fails and had no effect. From
+//! the commit to the last answer the writer is within its [`Tenure`]'s gate: one that was replaced meanwhile does not get in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::execute::{Caller, Restart, execute};
 use super::server::StorageState;
 use super::transaction;
 use crate::channel::slot::{CommitRecord, Started};
-use crate::channel::{RequestId, Step, StorageCommand, StorageRequest, StorageResponse, Transaction, Turn};
+use crate::channel::{RequestId, Step, StorageCommand, StorageRequest, StorageResponse, Tenure, Transaction, Turn};
 use crate::engine::{ColumnFamily, EngineError, WriteOptions};
 use crate::env;
 use crate::failpoints::{self, Fault};
@@ -70,11 +71,14 @@ pub enum Committed {
     Failed,
     /// The engine has stopped or slowed writes, nothing was applied, and these requests can run again.
     Stalled(Vec<StorageRequest>),
+    /// Another writer has taken over: nothing was applied, and nothing that this one does is of any use.
+    Fenced,
 }
 
 /// One group, from its first request to its commit.
 pub struct BatchProcessor<'e> {
     pub(super) state: &'e StorageState,
+    pub(super) tenure: &'e Tenure,
     pub(super) keyspace: Keyspace<'e>,
     pub(super) ran: Vec<Ran>,
     /// Who waits because it has found nothing in this group.
@@ -86,10 +90,11 @@ pub struct BatchProcessor<'e> {
 }
 
 impl<'e> BatchProcessor<'e> {
-    pub fn new(state: &'e StorageState) -> BatchProcessor<'e> {
+    pub fn new(state: &'e StorageState, tenure: &'e Tenure) -> BatchProcessor<'e> {
         let keyspace = state.keyspace(Txn::writer(&state.latest));
         let (databases_served, record) = (keyspace.databases().clone(), CommitRecord::new());
-        BatchProcessor { state, keyspace, ran: Vec::new(), parked: Vec::new(), operations: 0, record, databases_served }
+        let (ran, parked) = (Vec::new(), Vec::new());
+        BatchProcessor { state, tenure, keyspace, ran, parked, operations: 0, record, databases_served }
     }
 
     /// Whether the group has reached its size (`batch-size`, `batch-max-bytes`).
@@ -118,7 +123,7 @@ impl<'e> BatchProcessor<'e> {
         }
         let StorageRequest { id, client, steps, first, sent_at, deadline, buffer: mut replies, responder, share } =
             request;
-        let Some(mut started) = responder.start() else { return };
+        let Some(mut started) = responder.start_by(self.tenure) else { return };
         tracing::debug!(request = %id, client = client.id, "request started by the writer");
         self.state.stats.runtime.queue.record(now.saturating_sub(sent_at));
         let caller = Caller { client: &client, request: Some(id) };
@@ -224,7 +229,23 @@ impl<'e> BatchProcessor<'e> {
 
     /// Commits what the group did and answers every request in it. Where the engine has stopped or slowed writes it waits
     /// if `patient`, else it gives the requests back.
-    pub async fn commit(self, patient: bool) -> Committed {
+    pub async fn commit(mut self, patient: bool) -> Committed {
+        if planted::is("exec-answered-before-commit") {
+            self.ran = answer_transactions(self.ran);
+        }
+        env::pass(&failpoints::WRITER_BEFORE_COMMIT, &*self.state.env.clock).await;
+        let tenure = self.tenure;
+        if !tenure.enter() {
+            // Dropped, its requests end as not executed.
+            return Committed::Fenced;
+        }
+        let committed = self.commit_within(patient).await;
+        tenure.leave();
+        committed
+    }
+
+    /// As [`BatchProcessor::commit`], within the gate.
+    async fn commit_within(self, patient: bool) -> Committed {
         let BatchProcessor { state, mut keyspace, ran, parked, operations, record, .. } = self;
         let batch = keyspace.txn().to_batch();
         let before = state.databases.load_full();
@@ -233,8 +254,6 @@ impl<'e> BatchProcessor<'e> {
             first.mutations = batch.mutations[..batch.mutations.len() / 2].to_vec();
             let _ = state.engine.write(&first, WriteOptions { durability: state.durability(), no_slowdown: true });
         }
-        let ran = if planted::is("exec-answered-before-commit") { answer_transactions(ran) } else { ran };
-        env::pass(&failpoints::WRITER_BEFORE_COMMIT, &*state.env.clock).await;
         let committed = if batch.is_empty() {
             record.commit_nothing();
             Ok(())

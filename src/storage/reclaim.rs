@@ -5,6 +5,7 @@
 //! compaction the engine gives it only when no snapshot can be missing it.
 
 use super::server::StorageState;
+use crate::channel::Tenure;
 use crate::engine::{ColumnFamily, Direction, Engine, EngineError, ReadTier, Scan, WriteBatch, WriteOptions};
 use crate::keyspace::{DeadObjects, Record, RecordCache, Txn, TxnError, flushed_databases};
 use crate::layout::{ObjectId, PhysicalDb, control, meta};
@@ -21,13 +22,20 @@ struct Store<'s> {
     engine: &'s dyn Engine,
     dead: &'s DeadObjects,
     cache: &'s RecordCache,
+    tenure: &'s Tenure,
 }
 
 impl<'s> Store<'s> {
-    fn of(state: &'s StorageState) -> Store<'s> {
-        Store { engine: &*state.engine, dead: &state.keyspace_stats.dead, cache: &state.latest.cache }
+    fn of(state: &'s StorageState, tenure: &'s Tenure) -> Store<'s> {
+        Store { engine: &*state.engine, dead: &state.keyspace_stats.dead, cache: &state.latest.cache, tenure }
     }
 
+    /// Has an effect, unless another writer has taken over meanwhile: what this one has found is not its business any more.
+    fn act(&self, effect: impl FnOnce() -> Result<(), EngineError>) -> Result<(), EngineError> {
+        self.tenure.act(effect).unwrap_or(Ok(()))
+    }
+
+    /// To be called within [`Store::act`].
     fn write(&self, batch: &WriteBatch) -> Result<(), EngineError> {
         // While writes are stalled there is nothing to reclaim that could not wait.
         self.engine.write(batch, WriteOptions { no_slowdown: true, ..WriteOptions::default() })
@@ -63,12 +71,18 @@ impl<'s> Store<'s> {
             }
         }
         if !small.is_empty() {
-            self.write(&batch)?;
-            dead.reclaimed(&small);
+            self.act(|| {
+                self.write(&batch)?;
+                dead.reclaimed(&small);
+                Ok(())
+            })?;
         }
         if !large.is_empty() {
-            self.engine.retire(&prefixes(&large));
-            dead.retired(&large);
+            self.act(|| {
+                self.engine.retire(&prefixes(&large));
+                dead.retired(&large);
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -85,8 +99,8 @@ pub struct Reclaim {
 
 impl Reclaim {
     /// A quick round: deletes dead objects that are small, and leaves those that are not to compaction.
-    pub fn run_quick(&self, state: &StorageState) {
-        if let Err(error) = Store::of(state).delete_small() {
+    pub fn run_quick(&self, state: &StorageState, tenure: &Tenure) {
+        if let Err(error) = Store::of(state, tenure).delete_small() {
             let what = "dead collections could not be reclaimed";
             let report = Report::new(error.category(), Severity::Error, Side::Storage, what);
             state.report(report.error(&error));
@@ -94,8 +108,8 @@ impl Reclaim {
     }
 
     /// A round with more reading: flushed databases, and whether compaction is done with some dead object.
-    pub fn run(&mut self, state: &StorageState) {
-        if let Err(error) = self.step(Store::of(state)) {
+    pub fn run(&mut self, state: &StorageState, tenure: &Tenure) {
+        if let Err(error) = self.step(Store::of(state, tenure)) {
             let what = "deleted data could not be reclaimed";
             let report = Report::new(error.category(), Severity::Error, Side::Storage, what);
             state.report(report.error(&error));
@@ -123,9 +137,12 @@ impl Reclaim {
         if !gone.is_empty() {
             let mut batch = WriteBatch::new();
             gone.iter().for_each(|object| batch.delete(ColumnFamily::Control, control::dead_key(*object).to_vec()));
-            store.write(&batch)?;
-            store.engine.forget(&prefixes(&gone));
-            dead.reclaimed(&gone);
+            store.act(|| {
+                store.write(&batch)?;
+                store.engine.forget(&prefixes(&gone));
+                dead.reclaimed(&gone);
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -138,8 +155,6 @@ impl Reclaim {
             if mixed && !self.bury_collections(store, &txn, db)? {
                 return Ok(());
             }
-            // Its number is free for others after this.
-            store.cache.forget(db);
             let mut batch = WriteBatch::new();
             let (lower, upper) = meta::database(db);
             batch.delete_range(ColumnFamily::Meta, lower, upper);
@@ -150,7 +165,11 @@ impl Reclaim {
                 }
             }
             batch.delete(ColumnFamily::Control, control::flushed_key(db).to_vec());
-            store.write(&batch)?;
+            store.act(|| {
+                // Its number is free for others after this.
+                store.cache.forget(db);
+                store.write(&batch)
+            })?;
         }
         Ok(())
     }
@@ -177,8 +196,11 @@ impl Reclaim {
         if !found.is_empty() {
             let mut batch = WriteBatch::new();
             found.iter().for_each(|object| batch.put(ColumnFamily::Control, control::dead_key(*object).to_vec(), ""));
-            store.write(&batch)?;
-            store.dead.add(&found);
+            store.act(|| {
+                store.write(&batch)?;
+                store.dead.add(&found);
+                Ok(())
+            })?;
         }
         let done = last.is_none();
         // The lowest key behind the last one.
@@ -221,6 +243,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::channel::Gate;
     use crate::engine::memory::{MemoryDisk, MemoryEngine};
     use crate::engine::{View, thread};
     use crate::keyspace::{DatabaseMap, Keyspace, KeyspaceStats, Type, ValueLimits};
@@ -468,7 +491,8 @@ mod tests {
 
         fn run(&mut self, step: &Step) {
             let engine = self.engine.clone();
-            let store = Store { engine: &*engine, dead: &self.stats.dead, cache: &self.cache };
+            let tenure = Tenure::begin(&Arc::new(Gate::default())).unwrap();
+            let store = Store { engine: &*engine, dead: &self.stats.dead, cache: &self.cache, tenure: &tenure };
             match step {
                 Step::Commit(changes, undo) => self.commit(changes, *undo),
                 Step::DeleteSmall => store.delete_small().unwrap(),

@@ -289,7 +289,7 @@ impl StorageServer {
             reader::run_first(shared.clone(), patient.clone(), pending.clone(), pulse, signal.clone())
         });
         let (shared, signal) = (state.clone(), stop.clone());
-        self.supervise(&domain, "sto-writer".into(), IfHung::RefuseWrites, move |pulse| {
+        self.supervise(&domain, "sto-writer".into(), IfHung::Fence, move |pulse| {
             writer::run(shared.clone(), pulse, signal.clone())
         });
         let (shared, signal) = (state.clone(), stop.clone());

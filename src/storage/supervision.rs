@@ -1,16 +1,21 @@
-//! Supervision of the engine threads: one that panics is started anew, a reader that does not come back is replaced, a
-//! writer that does not come back is reported, and a thread that fails again and again ends the server.
+//! Supervision of the engine threads: one that panics is started anew, one that does not come back is replaced if that is
+//! safe and reported if not, and a thread that fails again and again ends the server.
 //!
-//! What hangs within the engine cannot be ended, only left alone: its thread goes when it comes back. A reader's work has
-//! no effects, so a substitute may take over what it had not begun. The writer must never be replaced: what hangs in it may
-//! still reach the engine, and a second writer beside it would break the one order of commits.
+//! What hangs cannot be ended, only left alone: its thread goes when it comes back. A reader's work has no effects, so a
+//! substitute may take over what it had not begun. A writer is replaced if the gate can be closed to it (see
+//! [`Gate`](crate::channel::Gate)): then it hangs before its commit, in a command or in a read, and nothing that it holds
+//! can reach the engine any more. One that hangs within its commit must never be replaced: what it holds may be on disk
+//! already, or get there at any time, and nobody could say which; a second writer would break the one order of commits.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::server::StorageState;
+use crate::channel::Epoch;
 use crate::env::{Domain, Exit, Task, spawn, spawn_engine_thread};
 use crate::keyspace::CommandError;
 use crate::limits;
@@ -24,6 +29,8 @@ pub struct Pulse {
     busy_since_us: AtomicU64,
     /// Another has taken its place: it is to end when it comes back.
     retired: AtomicBool,
+    /// Of a writer that has begun.
+    epoch: Mutex<Option<Epoch>>,
 }
 
 impl Pulse {
@@ -35,6 +42,11 @@ impl Pulse {
     /// It waits for work.
     pub fn rest(&self) {
         self.busy_since_us.store(0, Ordering::Relaxed);
+    }
+
+    /// The thread is the writer of that epoch.
+    pub fn note_epoch(&self, epoch: Epoch) {
+        *self.epoch.lock() = Some(epoch);
     }
 
     pub fn is_retired(&self) -> bool {
@@ -58,8 +70,9 @@ impl Pulse {
 pub enum IfHung {
     /// Start another one in its place.
     Replace,
-    /// Say so, and refuse writes at once instead of letting each wait for its deadline.
-    RefuseWrites,
+    /// Start another one in its place if it can have no effects any more; else say so, and refuse writes at once instead of
+    /// letting each wait for its deadline.
+    Fence,
     /// Say so.
     Report,
     /// It may take as long as it likes.
@@ -172,26 +185,42 @@ where
                 }
                 continue;
             }
+            let is_replaced = hung.load(Ordering::Relaxed) < limits::THREAD_SUBSTITUTES_MAX && self.may_replace(pulse);
             if !is_reported {
-                is_reported = true;
                 state.stats.runtime.threads_hung.add(1);
-                self.tell(busy);
             }
-            if self.if_hung == IfHung::Replace && hung.load(Ordering::Relaxed) < limits::READER_SUBSTITUTES_MAX {
+            if !is_reported || is_replaced {
+                self.tell(busy, is_replaced);
+            }
+            if is_replaced {
                 return End::Hung;
             }
+            is_reported = true;
         }
     }
 
-    fn tell(&self, busy: Duration) {
-        let (severity, what) = match self.if_hung {
-            IfHung::Replace => (Severity::Error, "a storage thread does not come back: another takes its place"),
-            IfHung::RefuseWrites => (Severity::Critical, "the writer does not come back: writes are refused"),
-            IfHung::Report | IfHung::Nothing => (Severity::Error, "a storage thread does not come back"),
+    /// Whether the thread has no effects any more, from now on at the latest.
+    fn may_replace(&self, pulse: &Pulse) -> bool {
+        match self.if_hung {
+            IfHung::Replace => true,
+            IfHung::Fence => pulse.epoch.lock().is_some_and(|epoch| self.state.channel.gate.close_to(epoch)),
+            IfHung::Report | IfHung::Nothing => false,
+        }
+    }
+
+    fn tell(&self, busy: Duration, is_replaced: bool) {
+        let is_writer = self.if_hung == IfHung::Fence;
+        let (severity, what) = match (is_writer, is_replaced) {
+            (true, true) => {
+                (Severity::Error, "the writer does not come back: another takes its place, what it held had no effect")
+            }
+            (true, false) => (Severity::Critical, "the writer does not come back: writes are refused"),
+            (false, true) => (Severity::Error, "a storage thread does not come back: another takes its place"),
+            (false, false) => (Severity::Error, "a storage thread does not come back"),
         };
         let report = Report::new(Category::Hang, severity, Side::Storage, what);
         self.state.report(report.subject(&self.name).error(&format_args!("for {} ms", busy.as_millis())));
-        if self.if_hung == IfHung::RefuseWrites {
+        if is_writer && !is_replaced {
             let cause = "the writer does not come back, the write was not executed";
             self.state.channel.trip_breaker(CommandError::TryAgain(cause));
         }

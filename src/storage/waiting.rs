@@ -20,7 +20,7 @@ impl BatchProcessor<'_> {
     pub(super) fn run_waiting(&mut self, request: StorageRequest, command: Arc<StorageCommand>) {
         let StorageRequest { id, client, steps, first, sent_at, deadline, buffer, responder, share } = request;
         let mut replies = buffer;
-        let Some(started) = responder.start() else { return };
+        let Some(started) = responder.start_by(self.tenure) else { return };
         let waited = self.state.env.clock.now().saturating_sub(sent_at);
         self.state.stats.runtime.queue.record(waited);
         self.begin();
@@ -32,11 +32,13 @@ impl BatchProcessor<'_> {
             }
             Err(Restart::Ready) => {
                 self.keyspace.keep();
-                // Its share of the channel is given back: what waits is not on its way.
-                match self.state.waiters.park(started, client.clone(), command.clone()) {
-                    Parked::Waiting(turn) => self.parked.push(turn),
-                    Parked::Abandoned => {}
-                    Parked::Full(started) => {
+                // Its share of the channel is given back: what waits is not on its way. If another writer has taken over,
+                // that one may have seen what it waits for: it ends as not executed.
+                let park = || self.state.waiters.park(started, client.clone(), command.clone());
+                match self.tenure.act(park) {
+                    Some(Parked::Waiting(turn)) => self.parked.push(turn),
+                    Some(Parked::Abandoned) | None => {}
+                    Some(Parked::Full(started)) => {
                         let mut reply = ReplyBuffer::new(command.protocol);
                         if !command.silent {
                             reply.error("ERR too many blocked clients");
@@ -125,15 +127,12 @@ impl BatchProcessor<'_> {
                 return false;
             }
         };
-        let Some(waiter) = self
-            .state
-            .waiters
-            .take_if(turn, |command| command.operation.waits().is_some_and(|wait| wait.kind() == kind))
-        else {
-            return true;
-        };
+        let is_wanted = |command: &StorageCommand| command.operation.waits().is_some_and(|wait| wait.kind() == kind);
+        // Whoever waits is for the writer in office alone to serve.
+        let Some(taken) = self.tenure.act(|| self.state.waiters.take_if(turn, is_wanted)) else { return false };
+        let Some(waiter) = taken else { return true };
         // Whoever has withdrawn is skipped, and nothing taken.
-        let Some(started) = waiter.responder.start() else { return true };
+        let Some(started) = waiter.responder.start_by(self.tenure) else { return true };
         let (client, command) = (waiter.client, waiter.command);
         let mut replies = BytesMut::new();
         let serve = |keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer| {
@@ -145,7 +144,8 @@ impl BatchProcessor<'_> {
             Ok(succeeded) => self.end(client, started, Origin::Line(turn, command), replies, succeeded),
             Err(_) => {
                 self.keyspace.undo();
-                self.state.waiters.give_back(turn, started, client, command);
+                // If another writer has taken over, it ends as not executed.
+                self.tenure.act(|| self.state.waiters.give_back(turn, started, client, command));
             }
         }
         true

@@ -2,18 +2,20 @@
 //! it, answers, and goes on; in between it removes expired keys and reclaims what was deleted.
 //!
 //! It never waits for more requests to come unless `batch-timeout` says so, and it never blocks on anything but the
-//! engine.
+//! engine. It has effects within the gate of its [`Tenure`] alone, and whenever it comes back from something that may have
+//! taken long it looks whether another has taken over: then it ends, and leaves all as it is.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
 
 use super::background::BackgroundTask;
 use super::batch::{BatchProcessor, Committed};
 use super::reclaim::Reclaim;
 use super::server::{StopSignal, StorageState};
 use super::supervision::Pulse;
-use crate::channel::StorageRequest;
+use crate::channel::{StorageRequest, Tenure};
 use crate::env::{self, BoxFuture};
 use crate::failpoints::{self, Fault};
 use crate::keyspace::DatabaseMap;
@@ -21,67 +23,99 @@ use crate::limits;
 use crate::observe::{Category, Condition, Report, Severity, Side, Status};
 use crate::planted;
 
-/// The writer's loop, until `stop`. Whatever is queued by then is still run.
+/// The writer's loop, until `stop` or until another writer takes over. Whatever is queued by the stop is still run.
 pub async fn run(state: Arc<StorageState>, pulse: Arc<Pulse>, mut stop: StopSignal) {
-    // Held for as long as this writer lives: a second one, were there ever one, would wait here.
-    let channel = state.channel.writes.clone();
-    let mut queue = channel.lock().await;
-    let mut received: VecDeque<StorageRequest> = VecDeque::new();
+    // Dropped as the last of all.
+    let Some(tenure) = begin(&state, &mut stop).await else { return };
+    pulse.note_epoch(tenure.epoch());
+    let (queue, received) = (state.channel.writes.clone(), state.channel.received.clone());
     let mut buffer = Vec::new();
     let mut housekeeping = Housekeeping::new(&state);
     let mut stall = Stall::new(pulse.clone());
-    recover(&state);
-    state.note_fresh_start();
-    // How far an earlier writer came is not known: whoever watches a key may have missed a change, and whoever waits for
-    // one may have been overlooked.
-    state.watches.touch_all();
-    state.waiters.note_overlooked();
+    pulse.beat(state.env.clock.now());
+    if tenure.act(|| recover(&state)).is_none() {
+        return;
+    }
+    pulse.rest();
     loop {
         let batch_size = state.config.current().runtime.batch_size;
-        tokio::select! {
-            biased;
-            () = stop.requested() => break,
-            () = &mut housekeeping.due => {
-                pulse.beat(state.env.clock.now());
-                housekeeping.run(&state).await;
-            }
-            count = queue.recv_many(&mut buffer, batch_size) => {
-                if count == 0 {
-                    break;
+        // Something may be left of an earlier writer.
+        if received.is_empty() {
+            // The queue is held only while nothing is at work: whoever takes this one's place needs it.
+            let receive = async { queue.lock().await.recv_many(&mut buffer, batch_size).await };
+            tokio::select! {
+                biased;
+                () = stop.requested() => break,
+                () = &mut housekeeping.due => {
+                    pulse.beat(state.env.clock.now());
+                    housekeeping.run(&state, &tenure).await;
+                    pulse.rest();
+                }
+                count = receive => {
+                    if count == 0 {
+                        break;
+                    }
                 }
             }
         }
-        received.extend(buffer.drain(..));
+        if tenure.is_over() {
+            return;
+        }
+        received.add(buffer.drain(..), &tenure);
         let patience = Duration::from_micros(state.config.current().runtime.batch_timeout_us);
-        if !patience.is_zero() && !received.is_empty() && received.len() < batch_size {
-            gather(&state, &mut queue, &mut received, batch_size, patience).await;
+        if !patience.is_zero() && (1..batch_size).contains(&received.len()) {
+            gather(&state, &tenure, &queue, batch_size, patience).await;
         }
         housekeeping.note_clock(&state);
         let began = state.env.clock.now();
         pulse.beat(began);
         state.stats.storage.writer_busy_since_us.set(began.as_micros() as u64 + 1);
         if env::pass(&failpoints::WRITER_RECEIVE, &*state.env.clock).await == Some(Fault::Drop) {
-            received.clear();
+            received.drop_all();
         }
-        if planted::is("old-writer-is-not-awaited") {
-            drop(queue);
-            commit_all(&state, &mut received, &mut stall, &mut stop).await;
-            queue = channel.lock().await;
-        } else {
-            commit_all(&state, &mut received, &mut stall, &mut stop).await;
+        commit_all(&state, &tenure, &mut stall, &mut stop).await;
+        if tenure.is_over() {
+            return;
         }
         pulse.rest();
         state.stats.storage.writer_busy_since_us.set(0);
         state.worked_since(began, &state.stats.storage.writer_busy_ns);
     }
-    while let Ok(request) = queue.try_recv() {
-        received.push_back(request);
+    let mut queue = queue.lock().await;
+    received.add(std::iter::from_fn(|| queue.try_recv().ok()), &tenure);
+    drop(queue);
+    commit_all(&state, &tenure, &mut stall, &mut stop).await;
+}
+
+/// Becomes the writer, as soon as no earlier one is within its commit. `None`: storage stops, and another one follows.
+async fn begin(state: &StorageState, stop: &mut StopSignal) -> Option<Tenure> {
+    loop {
+        if stop.is_requested() {
+            return None;
+        }
+        if let Some(tenure) = Tenure::begin(&state.channel.gate) {
+            return Some(tenure);
+        }
+        stop.requested_within(state, limits::SUCCESSION_INTERVAL).await;
     }
-    commit_all(&state, &mut received, &mut stall, &mut stop).await;
+}
+
+/// Puts in order what an earlier writer may have left: it may have died, or not come back, at any place.
+fn recover(state: &StorageState) {
+    reload(state);
+    state.note_fresh_start();
+    state.stats.storage.writer_busy_since_us.set(0);
+    for task in [BackgroundTask::Expire, BackgroundTask::Reclaim] {
+        state.background.interrupt(task);
+    }
+    // How far it came is not known: whoever watches a key may have missed a change, and whoever waits for one may have been
+    // overlooked.
+    state.watches.touch_all();
+    state.waiters.note_overlooked();
 }
 
 /// A writer that died within the engine has not published what its last group changed beside its keys.
-fn recover(state: &StorageState) {
+fn reload(state: &StorageState) {
     let databases = state.config.current().storage.databases as usize;
     let recovered = DatabaseMap::load(&*state.engine, databases).and_then(|map| {
         state.databases.store(Arc::new(map));
@@ -96,17 +130,18 @@ fn recover(state: &StorageState) {
 /// Waits up to `patience` for a group to fill (`batch-timeout`).
 async fn gather(
     state: &StorageState,
-    queue: &mut tokio::sync::mpsc::Receiver<StorageRequest>,
-    received: &mut VecDeque<StorageRequest>,
+    tenure: &Tenure,
+    queue: &Mutex<mpsc::Receiver<StorageRequest>>,
     batch_size: usize,
     patience: Duration,
 ) {
+    let received = &state.channel.received;
     let mut timeout = state.env.clock.sleep(patience);
     while received.len() < batch_size {
         tokio::select! {
             biased;
-            request = queue.recv() => match request {
-                Some(request) => received.push_back(request),
+            request = async { queue.lock().await.recv().await } => match request {
+                Some(request) => received.add(std::iter::once(request), tenure),
                 None => return,
             },
             () = &mut timeout => return,
@@ -114,34 +149,32 @@ async fn gather(
     }
 }
 
-/// Runs and commits `received`, group by group. While the engine has stopped writes, nothing starts: what waits can be
-/// withdrawn, and its client knows for certain that it had no effect.
-async fn commit_all(
-    state: &StorageState,
-    received: &mut VecDeque<StorageRequest>,
-    stall: &mut Stall,
-    stop: &mut StopSignal,
-) {
+/// Runs and commits what was received, group by group, until another writer takes over. While the engine has stopped
+/// writes, nothing starts: what waits can be withdrawn, and its client knows for certain that it had no effect.
+async fn commit_all(state: &StorageState, tenure: &Tenure, stall: &mut Stall, stop: &mut StopSignal) {
+    let received = &state.channel.received;
     while !received.is_empty() {
-        if !stall.is_over(state, stop).await {
-            // The storage side ends in the middle of it. Whoever waits is told that nothing happened.
-            received.clear();
+        let is_stopped = !stall.is_over(state, stop).await;
+        if tenure.is_over() {
             return;
         }
-        let mut group = BatchProcessor::new(state);
+        if is_stopped {
+            // The storage side ends in the middle of it. Whoever waits is told that nothing happened.
+            return received.drop_all();
+        }
+        let mut group = BatchProcessor::new(state, tenure);
         while !group.is_full()
-            && let Some(request) = received.pop_front()
+            && let Some(request) = received.next(tenure)
         {
             group.run(request);
         }
         match group.commit(stall.is_slow(state)).await {
             // A failure was logged, and told to every client of the group; the next group tries anew.
             Committed::Done | Committed::Failed => {}
+            Committed::Fenced => return,
             Committed::Stalled(requests) => {
                 stall.note_refusal(state);
-                for request in requests.into_iter().rev() {
-                    received.push_front(request);
-                }
+                received.put_back(requests, tenure);
             }
         }
         if let Some(pause) = state.pace.due() {
@@ -149,13 +182,14 @@ async fn commit_all(
             // At a stop what was received is run all the same, at full speed.
             stop.requested_within(state, pause).await;
         }
+        stall.pulse.beat(state.env.clock.now());
     }
 }
 
 /// Looks after those who wait for keys and may have been passed over. If that fails they are looked after next time.
-async fn serve_overlooked(state: &StorageState) {
+async fn serve_overlooked(state: &StorageState, tenure: &Tenure) {
     if state.waiters.take_overlooked() {
-        let mut group = BatchProcessor::new(state);
+        let mut group = BatchProcessor::new(state, tenure);
         group.serve_everyone();
         let _ = group.commit(false).await;
     }
@@ -242,15 +276,18 @@ impl Housekeeping {
         Housekeeping { due, expired_until_ms: 0, ticks: 0, reclaim: Reclaim::default() }
     }
 
-    async fn run(&mut self, state: &StorageState) {
-        serve_overlooked(state).await;
-        let more = self.expire(state).await;
+    async fn run(&mut self, state: &StorageState, tenure: &Tenure) {
+        serve_overlooked(state, tenure).await;
+        let more = !tenure.is_over() && self.expire(state, tenure).await;
+        if tenure.is_over() {
+            return;
+        }
         if state.background.may_run(BackgroundTask::Reclaim)
             && let Some(run) = state.background.begin(BackgroundTask::Reclaim, 1)
         {
-            self.reclaim.run_quick(state);
+            self.reclaim.run_quick(state, tenure);
             if self.ticks.is_multiple_of(limits::RECLAIM_EVERY_TICKS) {
-                self.reclaim.run(state);
+                self.reclaim.run(state, tenure);
             }
             run.end(Ok(()), 0);
         }
@@ -270,7 +307,7 @@ impl Housekeeping {
     }
 
     /// Removes a bounded number of due keys. Returns whether more are due.
-    async fn expire(&mut self, state: &StorageState) -> bool {
+    async fn expire(&mut self, state: &StorageState, tenure: &Tenure) -> bool {
         let background = &state.background;
         let is_due = state.keyspace_stats.any_expiring() || background.is_waiting(BackgroundTask::Expire);
         if !is_due || !background.may_run(BackgroundTask::Expire) {
@@ -278,7 +315,7 @@ impl Housekeeping {
         }
         let Some(run) = background.begin(BackgroundTask::Expire, 1) else { return false };
         let now_ms = state.env.clock.unix_ms();
-        let mut group = BatchProcessor::new(state);
+        let mut group = BatchProcessor::new(state, tenure);
         // The clock may have been set back: then what is due now lies before the mark.
         let from_ms = self.expired_until_ms.min(now_ms);
         match group.expire_due(from_ms, limits::EXPIRE_BATCH) {

@@ -1,14 +1,27 @@
-//! Loom tries every interleaving of the reply slot (`src/channel/slot.rs`), on which the promises about outcomes rest:
-//! a withdrawn request never runs, a reply arrives exactly once, and nobody sleeps through it.
+//! Loom tries every interleaving of the reply slot (`src/channel/slot.rs`) and of the writers' gate (`src/channel/gate.rs`), on
+//! which the promises about outcomes rest: a withdrawn request never runs, a reply arrives exactly once, nobody sleeps
+//! through it, and a writer that was replaced has no effects.
 //!
 //! `make loom`, or by hand:
-//! `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-loom --release --target-dir target/loom`. The slot is compiled here from
-//! its own file, so that neither tokio (whose sockets do not exist under `--cfg loom`) nor the rest of the server is. At most
+//! `RUSTFLAGS="--cfg loom" cargo test -p bulkhead-loom --release --target-dir target/loom`. They are compiled here from
+//! their own files, so that neither tokio (whose sockets do not exist under `--cfg loom`) nor the rest of the server is. At most
 //! three threads and three preemptions a model: that is what can be tried completely, and what has found bugs.
+
+#[cfg(all(loom, test))]
+#[path = "../../../src/channel/gate.rs"]
+mod gate;
 
 #[cfg(all(loom, test))]
 #[path = "../../../src/channel/slot.rs"]
 mod slot;
+
+/// No bugs are planted here.
+#[cfg(all(loom, test))]
+mod planted {
+    pub const fn is(_name: &str) -> bool {
+        false
+    }
+}
 
 #[cfg(all(loom, test))]
 mod tests {
@@ -16,8 +29,11 @@ mod tests {
     use std::task::Poll;
 
     use loom::future::block_on;
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU8, Ordering};
     use loom::thread;
 
+    use super::gate::{Gate, Tenure};
     use super::slot::{CommitRecord, Outcome, ReplyReceiver, Started, Withdrawal, slot};
 
     const REPLY: u8 = 7;
@@ -30,12 +46,12 @@ mod tests {
 
     /// Waits for the reply as a connection does. A wake-up that is lost is a deadlock, which loom reports.
     fn wait(receiver: &mut ReplyReceiver<u8>) -> Outcome<u8> {
-        block_on(poll_fn(|context| receiver.poll(context)))
+        block_on(poll_fn(|context| receiver.poll(context, &Gate::default())))
     }
 
     /// Looks once, and leaves its waker behind if it is too early.
-    fn look(receiver: &mut ReplyReceiver<u8>) -> Option<Outcome<u8>> {
-        block_on(poll_fn(|context| match receiver.poll(context) {
+    fn look(receiver: &mut ReplyReceiver<u8>, gate: &Gate) -> Option<Outcome<u8>> {
+        block_on(poll_fn(|context| match receiver.poll(context, gate) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
             Poll::Pending => Poll::Ready(None),
         }))
@@ -54,7 +70,7 @@ mod tests {
         every_interleaving(|| {
             let (responder, mut receiver) = slot::<u8>();
             let storage = thread::spawn(move || responder.start());
-            let withdrawal = receiver.withdraw();
+            let withdrawal = receiver.withdraw(&Gate::default());
             let started = storage.join().unwrap();
             match withdrawal {
                 Withdrawal::Withdrawn => assert!(started.is_none(), "a withdrawn request ran"),
@@ -80,8 +96,8 @@ mod tests {
         every_interleaving(|| {
             let (responder, mut receiver) = slot();
             let storage = thread::spawn(move || finish(responder.start()));
-            let seen = look(&mut receiver).map(Withdrawal::Ended);
-            let ran = match seen.unwrap_or_else(|| receiver.withdraw()) {
+            let seen = look(&mut receiver, &Gate::default()).map(Withdrawal::Ended);
+            let ran = match seen.unwrap_or_else(|| receiver.withdraw(&Gate::default())) {
                 Withdrawal::Withdrawn => false,
                 Withdrawal::Ended(outcome) => outcome == Outcome::Done(REPLY),
                 Withdrawal::Started => wait(&mut receiver) == Outcome::Done(REPLY),
@@ -99,7 +115,7 @@ mod tests {
                 let started = responder.start();
                 thread::spawn(move || finish(started)).join().unwrap()
             });
-            let ran = match receiver.withdraw() {
+            let ran = match receiver.withdraw(&Gate::default()) {
                 Withdrawal::Withdrawn => false,
                 Withdrawal::Started => wait(&mut receiver) == Outcome::Done(REPLY),
                 Withdrawal::Ended(outcome) => outcome == Outcome::Done(REPLY),
@@ -114,7 +130,9 @@ mod tests {
             let (responder, mut receiver) = slot();
             let storage = thread::spawn(move || finish(responder.start()));
             // Each look has a waker of its own, as a task that moved between threads has.
-            let outcome = look(&mut receiver).or_else(|| look(&mut receiver)).unwrap_or_else(|| wait(&mut receiver));
+            let outcome = look(&mut receiver, &Gate::default())
+                .or_else(|| look(&mut receiver, &Gate::default()))
+                .unwrap_or_else(|| wait(&mut receiver));
             assert_eq!(outcome, Outcome::Done(REPLY));
             assert!(storage.join().unwrap());
         });
@@ -131,10 +149,10 @@ mod tests {
                 let Some(responder) = started.put_back() else { return false };
                 finish(responder.start())
             });
-            let served = block_on(poll_fn(|context| match receiver.poll(context) {
+            let served = block_on(poll_fn(|context| match receiver.poll(context, &Gate::default()) {
                 Poll::Ready(outcome) => Poll::Ready(outcome == Outcome::Done(REPLY)),
                 // Its time is out already; if that comes too late for now, the next wake-up tries again.
-                Poll::Pending => match receiver.withdraw_waiting() {
+                Poll::Pending => match receiver.withdraw_waiting(&Gate::default()) {
                     Withdrawal::Withdrawn => Poll::Ready(false),
                     Withdrawal::Started => Poll::Pending,
                     Withdrawal::Ended(outcome) => Poll::Ready(outcome == Outcome::Done(REPLY)),
@@ -150,10 +168,12 @@ mod tests {
         every_interleaving(|| {
             let (responder, mut receiver) = slot::<u8>();
             let storage = thread::spawn(move || responder.start().map(Started::put_back));
-            block_on(poll_fn(|context| match (receiver.poll(context), receiver.withdraw_waiting()) {
-                (Poll::Pending, Withdrawal::Withdrawn) => Poll::Ready(()),
-                (Poll::Pending, Withdrawal::Started) => Poll::Pending,
-                (_, withdrawal) => panic!("nothing came, and yet {withdrawal:?}"),
+            block_on(poll_fn(|context| {
+                match (receiver.poll(context, &Gate::default()), receiver.withdraw_waiting(&Gate::default())) {
+                    (Poll::Pending, Withdrawal::Withdrawn) => Poll::Ready(()),
+                    (Poll::Pending, Withdrawal::Started) => Poll::Pending,
+                    (_, withdrawal) => panic!("nothing came, and yet {withdrawal:?}"),
+                }
             }));
             let left = storage.join().unwrap().flatten();
             assert!(left.is_none_or(|responder| responder.start().is_none()));
@@ -187,7 +207,7 @@ mod tests {
         every_interleaving(|| {
             let (responder, mut receiver) = slot::<u8>();
             let storage = thread::spawn(move || drop(responder));
-            let withdrawal = receiver.withdraw();
+            let withdrawal = receiver.withdraw(&Gate::default());
             assert!(
                 matches!(withdrawal, Withdrawal::Withdrawn | Withdrawal::Ended(Outcome::NotExecuted)),
                 "{withdrawal:?}"
@@ -213,7 +233,7 @@ mod tests {
                     }
                     true
                 });
-                let outcome = match receiver.withdraw() {
+                let outcome = match receiver.withdraw(&Gate::default()) {
                     Withdrawal::Withdrawn => None,
                     Withdrawal::Started => Some(wait(&mut receiver)),
                     Withdrawal::Ended(outcome) => Some(outcome),
@@ -234,7 +254,7 @@ mod tests {
                     responder.start().and_then(|started| started.put_back()).and_then(|responder| responder.start());
                 finish(again)
             });
-            let ran = match receiver.withdraw() {
+            let ran = match receiver.withdraw(&Gate::default()) {
                 // Started the first time or the second: then it may or may not run to its end.
                 Withdrawal::Started => None,
                 Withdrawal::Withdrawn => Some(false),
@@ -242,6 +262,46 @@ mod tests {
             };
             let finished = storage.join().unwrap();
             assert!(ran.is_none_or(|ran| ran == finished), "the client was told something else than what happened");
+        });
+    }
+
+    /// A writer that was taken for hung comes back at any moment while another takes its place: what the client is told is
+    /// what happened, and a request that is sent again runs once.
+    #[test]
+    fn a_writer_that_is_replaced_has_no_effect_that_its_client_does_not_know_of() {
+        every_interleaving(|| {
+            let gate = Arc::new(Gate::default());
+            let tenure = Tenure::begin(&gate).expect("nobody is within");
+            let epoch = tenure.epoch();
+            let effects = Arc::new(AtomicU8::new(0));
+            let (responder, mut receiver) = slot::<u8>();
+            let writer = {
+                let effects = effects.clone();
+                thread::spawn(move || {
+                    let Some(mut started) = responder.start_by(&tenure) else { return };
+                    let record = CommitRecord::new();
+                    started.prepare(REPLY, record.clone());
+                    if tenure.enter() {
+                        let commit = || {
+                            effects.fetch_add(1, Ordering::Relaxed);
+                            Ok::<(), ()>(())
+                        };
+                        let _ = record.commit(commit, |()| true);
+                        started.finish_prepared(|reply| reply);
+                        tenure.leave();
+                    }
+                })
+            };
+            // The supervisor, and then the client that the sweeper wakes.
+            let replaced = gate.close_to(epoch);
+            let told = look(&mut receiver, &gate);
+            writer.join().unwrap();
+            let told = told.or_else(|| look(&mut receiver, &gate)).expect("the writer has ended");
+            let effects = effects.load(Ordering::Relaxed);
+            match told {
+                Outcome::NotExecuted => assert!(replaced && effects == 0, "it may not run again: {effects} effects"),
+                outcome => assert_eq!((outcome, effects), (Outcome::Done(REPLY), 1)),
+            }
         });
     }
 }
