@@ -36,6 +36,7 @@ mod network_tests;
 mod tests;
 
 pub use crate::keyspace::{CommandError, Operation, echoed};
+pub use connection::foreseen_protocol;
 pub use context::{Next, Session};
 pub use spec::{Argument, ArgumentKind, BeginSearch, Command, FindKeys, Flag, Group, KeySpec, Run};
 pub use table::CommandTable;

@@ -65,8 +65,10 @@ impl Watches {
         }
         if keyspace.databases.as_ref() != before {
             for ((db, key), watched) in keys.iter_mut() {
-                if keyspace.is_exchanged(*db, key, before)? {
-                    watched.version += 1;
+                match keyspace.exchange(*db, key, before)? {
+                    Exchange::Nothing => {}
+                    Exchange::Expired { due_ms } => watched.expired_ms = watched.expired_ms.max(due_ms),
+                    Exchange::Change => watched.version += 1,
                 }
             }
         }
@@ -173,26 +175,40 @@ impl Keyspace<'_> {
             if expired.is_some_and(|record| record.expire_ms >= Some(since.at_ms)) {
                 return Ok(true);
             }
-            if self.databases.as_ref() != before && self.is_exchanged(*db, key, before)? {
-                return Ok(true);
+            if self.databases.as_ref() != before {
+                match self.exchange(*db, key, before)? {
+                    Exchange::Change => return Ok(true),
+                    Exchange::Expired { due_ms } if due_ms > since.at_ms => return Ok(true),
+                    Exchange::Expired { .. } | Exchange::Nothing => {}
+                }
             }
         }
         Ok(false)
     }
 
-    /// Whether database `db` is another than before, by FLUSHDB or SWAPDB, and the key is in either.
-    fn is_exchanged(&mut self, db: usize, key: &[u8], before: &DatabaseMap) -> Result<bool> {
+    /// What it means for a key if its database is another than before, by FLUSHDB or SWAPDB.
+    fn exchange(&mut self, db: usize, key: &[u8], before: &DatabaseMap) -> Result<Exchange> {
         let homes: [PhysicalDb; 2] = [before.physical(db), self.databases.physical(db)];
         if homes[0] == homes[1] {
-            return Ok(false);
+            return Ok(Exchange::Nothing);
         }
-        for home in homes {
-            if self.stored(&meta::key(home, key))?.is_some() {
-                return Ok(true);
-            }
+        let (old, new) = (self.stored(&meta::key(homes[0], key))?, self.stored(&meta::key(homes[1], key))?);
+        if [&old, &new].into_iter().flatten().any(|record| !record.is_expired(self.now_ms)) {
+            return Ok(Exchange::Change);
         }
-        Ok(false)
+        let due_ms = old.and_then(|record| record.expire_ms);
+        Ok(due_ms.map_or(Exchange::Nothing, |due_ms| Exchange::Expired { due_ms }))
     }
+}
+
+/// What becomes of a watched key when its database is exchanged for another.
+enum Exchange {
+    /// It was not there, and is not: what is expired and not yet removed is not there.
+    Nothing,
+    /// It is not there any more, and would not be anyway: it expired at this time.
+    Expired { due_ms: u64 },
+    /// It was there, or it is now.
+    Change,
 }
 
 #[cfg(test)]
@@ -309,6 +325,27 @@ mod tests {
         let sets = [world.watch(1, "k"), world.watch(1, "nothing")];
         world.group(|keyspace| keyspace.flush_all().unwrap());
         assert_eq!(sets.each_ref().map(|set| world.is_touched(set)), [true, false]);
+    }
+
+    #[test]
+    fn exchanged_databases_touch_an_expired_key_only_for_who_watched_it_alive() {
+        let mut world = World::new();
+        world.group(|keyspace| put(keyspace, "k", Some(2000)));
+        let alive = world.watch(0, "k");
+        world.now_ms = 2001;
+        let (dead, elsewhere) = (world.watch(0, "k"), world.watch(1, "k"));
+        let before = world.databases.clone();
+        world.group(|keyspace| {
+            keyspace.swap_databases(0, 1);
+            let found = [&alive, &dead, &elsewhere].map(|set| keyspace.is_touched(set, &before).unwrap());
+            assert_eq!(found, [true, false, false], "within the group");
+        });
+        assert_eq!([&alive, &dead, &elsewhere].map(|set| world.is_touched(set)), [true, false, false]);
+        world.group(|keyspace| keyspace.flush_all().unwrap());
+        assert_eq!([&alive, &dead, &elsewhere].map(|set| world.is_touched(set)), [true, false, false]);
+        let unborn = world.watch(0, "k");
+        world.group(|keyspace| keyspace.swap_databases(0, 2));
+        assert!(!world.is_touched(&unborn), "what is dead takes no place");
     }
 
     #[test]

@@ -13,11 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub fn shrink(pair: &mut Pair, sequence: &Sequence, mismatch: &Mismatch) -> Option<(Sequence, Mismatch)> {
     let deadline = Instant::now() + PATIENCE;
     let mut attempt = |candidate: &Sequence| {
-        if candidate.calls.iter().any(|call| takes_seconds(call)) {
+        if Instant::now() >= deadline || candidate.calls.iter().any(|call| takes_seconds(call)) {
             return None;
         }
-        let found = pair.run(candidate).err().filter(|found| found.signature == mismatch.signature)?;
-        (Instant::now() < deadline).then_some(found)
+        pair.run(candidate).err().filter(|found| found.signature == mismatch.signature)
     };
     let mut best = sequence.clone();
     if let Some(at) = mismatch.at {

@@ -98,7 +98,8 @@ impl Server {
         let path = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
         let mut server = on_a_free_port(|port| {
             let mut command = Command::new(&path);
-            command.args(["--save", "", "--appendonly", "no", "--port", &port.to_string(), "--dir"]).arg(dir.path());
+            command.args(["--save", "", "--appendonly", "no", "--enable-debug-command", "yes"]);
+            command.args(["--port", &port.to_string(), "--dir"]).arg(dir.path());
             Server::spawn(command.args(flags), port)
         });
         server._dir = Some(dir);

@@ -110,24 +110,56 @@ static HELLO: Command = Command {
     ..BASE
 };
 
-/// All of it is read before any of it takes effect: a HELLO that fails changes nothing.
-fn hello(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+/// What HELLO does beside choosing a protocol.
+enum HelloOption<'a> {
+    Auth { user: &'a [u8], password: &'a [u8] },
+    SetName(&'a [u8]),
+}
+
+/// Reads HELLO's arguments and returns the protocol they ask for, if they do. As in Redis, each option does its work, by
+/// `act`, when it is read: a client may be authenticated by a HELLO that fails.
+fn read_hello<'a>(
+    args: &'a CommandArgs,
+    mut act: impl FnMut(HelloOption<'a>) -> Result<(), CommandError>,
+) -> Result<Option<Protocol>, CommandError> {
     let mut args = Args::new(args);
-    let protocol = match args.peek() {
-        None => session.protocol,
-        Some(_) => protocol(args.next()?)?,
+    let chosen = match args.peek() {
+        None => None,
+        Some(_) => Some(protocol(args.next()?)?),
     };
-    // As in Redis, each option does its work when it is read: a client may be authenticated by a HELLO that fails.
     while let Some(option) = args.peek() {
         if args.remaining() > 2 && args.take_word("AUTH") {
-            authenticate(session, args.next()?, args.next()?)?;
+            act(HelloOption::Auth { user: args.next()?, password: args.next()? })?;
         } else if args.remaining() > 1 && args.take_word("SETNAME") {
-            let name = client::valid_name(args.next()?)?;
-            session.client.update(|facts| facts.name = name);
+            act(HelloOption::SetName(args.next()?))?;
         } else {
             return Err(CommandError::echo(&[b"ERR Syntax error in HELLO option '", echoed(option), b"'"]));
         }
     }
+    Ok(chosen)
+}
+
+/// The protocol that a HELLO which has not run yet will choose, or `None` if it will fail or choose none: in a transaction
+/// the replies after it depend on that.
+pub fn foreseen_protocol(session: &Session, args: &CommandArgs) -> Option<Protocol> {
+    let check = |option: HelloOption<'_>| match option {
+        HelloOption::Auth { user, password } => check_password(session, user, password),
+        HelloOption::SetName(name) => client::valid_name(name).map(drop),
+    };
+    read_hello(args, check).ok().flatten()
+}
+
+/// A HELLO that fails does not change the protocol.
+fn hello(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let chosen = read_hello(args, |option| match option {
+        HelloOption::Auth { user, password } => authenticate(session, user, password),
+        HelloOption::SetName(name) => {
+            let name = client::valid_name(name)?;
+            session.client.update(|facts| facts.name = name);
+            Ok(())
+        }
+    })?;
+    let protocol = chosen.unwrap_or(session.protocol);
     if !session.authenticated {
         return Err(CommandError::custom(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
@@ -216,12 +248,17 @@ fn auth(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> R
 
 /// Without a password the user may come with any.
 fn authenticate(session: &mut Session, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+    check_password(session, user, password)?;
+    session.authenticated = true;
+    Ok(())
+}
+
+fn check_password(session: &Session, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
     let config = session.server.config.current();
     let expected = config.requirepass();
     if user != USER.as_bytes() || !(expected.is_empty() || same_secret(expected, password)) {
         return Err(CommandError::custom("WRONGPASS invalid username-password pair or user is disabled."));
     }
-    session.authenticated = true;
     Ok(())
 }
 

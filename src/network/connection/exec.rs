@@ -6,10 +6,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Connection, Held, Submission, storage_command};
 use crate::channel::{Step, Transaction};
-use crate::commands::context::{Queued, ReplyMode};
+use crate::commands::context::{Queued, ReplyMode, Session};
 use crate::commands::spec::NetworkHandler;
 use crate::commands::table::Call;
-use crate::commands::{Command, CommandError, Next, Run};
+use crate::commands::{Command, CommandError, Next, Run, foreseen_protocol};
 use crate::env::BoxFuture;
 use crate::keyspace::WatchSet;
 use crate::number;
@@ -58,19 +58,18 @@ impl Exec {
 /// The state in which the commands of a transaction will run, as far as earlier ones in it decide that.
 struct Foreseen {
     db: usize,
-    db_count: usize,
     protocol: Protocol,
 }
 
 impl Foreseen {
-    fn take_in(&mut self, command: &Command, args: &CommandArgs) {
-        let number = args.get(1).and_then(number::parse_i64);
-        match (command.name, number) {
-            ("select", Some(db)) => {
-                self.db = usize::try_from(db).ok().filter(|db| *db < self.db_count).unwrap_or(self.db);
+    fn take_in(&mut self, command: &Command, args: &CommandArgs, session: &Session) {
+        let db_count = session.server.databases.load().len();
+        match command.name {
+            "select" => {
+                let db = args.get(1).and_then(number::parse_i64).and_then(|db| usize::try_from(db).ok());
+                self.db = db.filter(|db| *db < db_count).unwrap_or(self.db);
             }
-            ("hello", Some(2)) => self.protocol = Protocol::Resp2,
-            ("hello", Some(3)) => self.protocol = Protocol::Resp3,
+            "hello" => self.protocol = foreseen_protocol(session, args).unwrap_or(self.protocol),
             _ => {}
         }
     }
@@ -82,8 +81,7 @@ impl Connection {
         let silent = self.is_silent();
         self.advance_reply_mode();
         let (mut steps, mut parts) = (Vec::with_capacity(queue.len()), Vec::with_capacity(queue.len()));
-        let db_count = self.session.server.databases.load().len();
-        let mut foreseen = Foreseen { db: self.session.db, db_count, protocol: self.session.protocol };
+        let mut foreseen = Foreseen { db: self.session.db, protocol: self.session.protocol };
         // Whether nobody touched what is watched, only the writer knows.
         let mut writes = watches.is_some();
         let mut bytes = 0;
@@ -93,7 +91,7 @@ impl Connection {
                     Ok(operation) => {
                         bytes += args.frame_len();
                         writes |= call.command.writes();
-                        let Foreseen { db, protocol, .. } = foreseen;
+                        let Foreseen { db, protocol } = foreseen;
                         steps.push(Step::Run(storage_command(&call, operation, args, db, protocol, silent)));
                         parts.push(Part::Storage);
                     }
@@ -106,7 +104,7 @@ impl Connection {
                     }
                 },
                 Run::Session(handler) | Run::Server(handler) => {
-                    foreseen.take_in(call.command, &args);
+                    foreseen.take_in(call.command, &args, &self.session);
                     parts.push(Part::Here(call, handler, args));
                 }
                 Run::Container => unreachable!("invariant: a container is refused before it is queued"),
