@@ -6,6 +6,7 @@ mod channels;
 mod counters;
 mod expiry;
 mod faults;
+mod generations;
 mod queues;
 mod registers;
 mod restart;
@@ -46,6 +47,7 @@ pub const ALL: &[Scenario] = &[
     session::SCENARIO,
     swarm::SCENARIO,
     expiry::SCENARIO,
+    generations::SCENARIO,
 ];
 
 pub fn find(name: &str) -> Option<&'static Scenario> {

@@ -86,6 +86,11 @@ impl Failpoints {
         self.lock().fired.clone()
     }
 
+    /// Whether anything that was armed has made somebody stand still.
+    pub fn has_stalled(&self) -> bool {
+        self.lock().fired.keys().any(|what| what.ends_with(" stall"))
+    }
+
     fn pass(&self, failpoint: &'static Failpoint) -> Option<failpoints::Fault> {
         let what = {
             let table = &mut *self.lock();
