@@ -30,9 +30,13 @@ impl WallClock {
     }
 }
 
-/// Virtual time since the start of the simulation. Only a running host may ask.
+/// Virtual time since the start of the simulation. Only a running host may ask, and what is dropped when one is taken apart:
+/// that is told the time of the last event.
 pub fn now() -> Duration {
-    try_now().expect("the clock is read within a simulated host")
+    try_now().unwrap_or_else(|| {
+        assert!(TAKING_APART.get(), "the clock is read within a simulated host");
+        LAST.get()
+    })
 }
 
 /// How many runtimes are remembered: more than a world has hosts.
@@ -53,6 +57,8 @@ thread_local! {
     static FIRST: RefCell<[Option<First>; RUNTIMES]> = const { RefCell::new([None; RUNTIMES]) };
     static ASKED: Cell<u64> = const { Cell::new(0) };
     static TAKING_APART: Cell<bool> = const { Cell::new(false) };
+    /// What time it was when somebody asked last.
+    static LAST: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 /// As [`now`]; `None` where no host is running. It is asked at every event, so it does not go through turmoil, which looks
@@ -65,13 +71,13 @@ pub fn try_now() -> Option<Duration> {
     let known = FIRST.with_borrow(|all| all.iter().flatten().find(|first| first.runtime == runtime).copied());
     let asked = ASKED.get();
     ASKED.set(asked + 1);
-    match known {
+    let now = match known {
         Some(first) => {
             let now = first.elapsed + instant.duration_since(first.instant);
             if asked.is_multiple_of(CHECKED_EVERY) {
                 assert_eq!(turmoil::sim_elapsed(), Some(now), "a runtime's clock runs by itself");
             }
-            Some(now)
+            now
         }
         None => {
             let elapsed = turmoil::sim_elapsed()?;
@@ -80,9 +86,11 @@ pub fn try_now() -> Option<Duration> {
                 let at = all.iter().position(Option::is_none).unwrap_or(at);
                 all[at] = Some(First { runtime, instant, elapsed });
             });
-            Some(elapsed)
+            elapsed
         }
-    }
+    };
+    LAST.set(now);
+    Some(now)
 }
 
 /// While a host, or the world, is taken apart there is no time, only the real clock, which must not be asked.
