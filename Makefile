@@ -127,6 +127,11 @@ sim-strength: ## How many seeds it takes to notice each planted bug: the table i
 sim-rocks: ## A few simulated runs on RocksDB itself, compared with the same runs on the model of a disk
 	cargo test --profile sim --package bulkhead-sim --features rocks --test rocks
 
+.PHONY: sim-armed
+sim-armed: ## What `cargo sim plan --as-failpoints` prints, on the real server
+	cargo build --no-default-features --features failpoints --bin bulkhead-server
+	BULKHEAD_SERVER=$$PWD/$${CARGO_TARGET_DIR:-target}/debug/bulkhead-server cargo test --profile sim --package bulkhead-sim --test armed -- --ignored
+
 .PHONY: deny
 deny: ## Licences, sources and banned crates of all dependencies (installs cargo-deny)
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// One place.
@@ -17,6 +18,19 @@ pub struct Failpoint {
     pub name: &'static str,
     /// What happens there, and what each fault does.
     pub doc: &'static str,
+    /// How often what was armed here has fired. Of simulated worlds each counts for itself.
+    fired: AtomicU64,
+}
+
+impl Failpoint {
+    const fn new(name: &'static str, doc: &'static str) -> Failpoint {
+        Failpoint { name, doc, fired: AtomicU64::new(0) }
+    }
+
+    /// How often what was armed here has fired.
+    pub fn fired(&self) -> u64 {
+        self.fired.load(Ordering::Relaxed)
+    }
 }
 
 /// What an armed place does. Words are those of `return(…)`.
@@ -75,7 +89,7 @@ impl fmt::Display for Fault {
 
 macro_rules! catalogue {
     ($($(#[doc = $doc:literal])+ $id:ident = $name:literal;)+) => {
-        $($(#[doc = $doc])+ pub static $id: Failpoint = Failpoint { name: $name, doc: concat!($($doc),+) };)+
+        $($(#[doc = $doc])+ pub static $id: Failpoint = Failpoint::new($name, concat!($($doc),+));)+
 
         /// Every place, by name.
         pub static CATALOGUE: &[&Failpoint] = &[$(&$id),+];
@@ -130,11 +144,15 @@ pub fn fault(point: &'static Failpoint) -> Option<Fault> {
         return Some(fault);
     }
     #[cfg(feature = "failpoints")]
-    return fail::eval(point.name, |word| match word.as_deref().unwrap_or_default().parse() {
-        Ok(fault) => fault,
-        // So that a typing error does not go unnoticed.
-        Err(error) => panic!("failpoint: {error}"),
-    });
+    {
+        let fired = fail::eval(point.name, |word| match word.as_deref().unwrap_or_default().parse() {
+            Ok(fault) => fault,
+            // So that a typing error does not go unnoticed.
+            Err(error) => panic!("failpoint: {error}"),
+        });
+        point.fired.fetch_add(u64::from(fired.is_some()), Ordering::Relaxed);
+        fired
+    }
     #[cfg(not(feature = "failpoints"))]
     {
         let _ = point;

@@ -55,24 +55,43 @@ pub const BUGS: &[(&str, &str)] = &[
 mod planting {
     use std::cell::Cell;
 
+    use super::BUGS;
+
     thread_local! {
-        static PLANTED: Cell<Option<&'static str>> = const { Cell::new(None) };
+        /// The place of the planted bug in the list.
+        static PLANTED: Cell<Option<usize>> = const { Cell::new(None) };
+        /// A bit for each bug that was asked for.
+        static ASKED: Cell<u128> = const { Cell::new(0) };
     }
 
-    /// Plants one bug, or none, in everything that runs on this thread.
-    pub fn plant(name: Option<&'static str>) {
-        PLANTED.set(name);
+    const _: () = assert!(BUGS.len() <= u128::BITS as usize);
+
+    /// Plants one bug, or none, in everything that runs on this thread. Nothing counts as asked for any more.
+    pub fn plant(name: Option<&str>) {
+        PLANTED.set(name.map(place));
+        ASKED.set(0);
     }
 
     /// Whether that bug is planted.
     pub fn is(name: &str) -> bool {
-        debug_assert!(super::BUGS.iter().any(|(known, _)| *known == name), "{name} is not in the list");
-        PLANTED.get() == Some(name)
+        let place = place(name);
+        ASKED.set(ASKED.get() | 1 << place);
+        PLANTED.get() == Some(place)
+    }
+
+    /// Whether [`is`] was asked for a bug since the last [`plant`]. A deterministic run in which it was not is the same run
+    /// with the bug.
+    pub fn is_asked(name: &str) -> bool {
+        ASKED.get() & 1 << place(name) != 0
+    }
+
+    fn place(name: &str) -> usize {
+        BUGS.iter().position(|(known, _)| *known == name).expect("invariant: every planted bug is in the list")
     }
 }
 
 #[cfg(feature = "planted-bugs")]
-pub use planting::{is, plant};
+pub use planting::{is, is_asked, plant};
 
 /// Whether that bug is planted: never.
 #[cfg(not(feature = "planted-bugs"))]

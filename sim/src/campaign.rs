@@ -12,6 +12,7 @@ use crate::oracle::Finding;
 use crate::plan::{Place, Plan};
 use crate::run::{Report, run};
 use crate::scenario::{ALL, Scenario};
+use crate::state::STATES;
 
 /// One run in so many is run twice, to see that it repeats.
 const TWICE_EVERY: u64 = 20;
@@ -37,6 +38,8 @@ pub fn plan(scenario: Option<&'static Scenario>, seed: u64) -> Plan {
 /// What many runs came to.
 #[derive(Default)]
 pub struct Totals {
+    /// The first seed.
+    pub from: u64,
     pub runs: u64,
     pub failures: Vec<Report>,
     /// Runs that were run twice, and those of them that differed.
@@ -53,7 +56,7 @@ pub struct Totals {
 
 impl Campaign {
     pub fn carry_out(&self) -> Totals {
-        let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
+        let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals { from: self.from, ..Totals::default() }));
         let (began, said) = (Instant::now(), Mutex::new(Instant::now()));
         std::thread::scope(|scope| {
             for _ in 0..self.jobs {
@@ -158,11 +161,25 @@ impl Totals {
             format!("\n{} runs, {:.1} simulated hours.\n\n", self.runs, self.simulated.as_secs_f64() / 3600.0);
         let _ =
             writeln!(text, "| fault | times | {} |\n|---|---{}|", OUTCOMES.join(" | "), "|---".repeat(OUTCOMES.len()));
-        let faults = self.counts.keys().filter_map(|what| what.strip_prefix("fault "));
-        for fault in faults {
+        let faults: Vec<&str> = self.counts.keys().filter_map(|what| what.strip_prefix("fault ")).collect();
+        let faults: Vec<&str> = faults.into_iter().filter(|fault| !fault.contains(" met ")).collect();
+        for fault in &faults {
             let cells: Vec<String> =
                 OUTCOMES.iter().map(|outcome| count(&format!("under {fault}: {outcome}")).to_string()).collect();
             let _ = writeln!(text, "| {fault} | {} | {} |", count(&format!("fault {fault}")), cells.join(" | "));
+        }
+        let (states, lines) = (STATES.join(" | "), "|---".repeat(STATES.len()));
+        let _ = writeln!(text, "\nIn which states faults met the server:\n\n| fault | {states} |\n|---{lines}|");
+        for fault in &faults {
+            let cells: Vec<String> =
+                STATES.iter().map(|state| count(&format!("fault {fault} met {state}")).to_string()).collect();
+            let _ = writeln!(text, "| {fault} | {} |", cells.join(" | "));
+        }
+        text += "\nWhat the server reported, as often as it logged it:\n\n| warning or error | times |\n|---|---|\n";
+        for (what, count) in &self.counts {
+            if let Some(what) = what.strip_prefix("reported ") {
+                let _ = writeln!(text, "| {what} | {count} |");
+            }
         }
         text += "\nFailpoints that fired, and how often:\n\n| place | as |\n|---|---|\n";
         for place in Place::all() {
@@ -215,6 +232,7 @@ impl Totals {
         });
         let list = |items: Vec<String>| format!("[{}]", items.join(", "));
         let fields = vec![
+            ("from".into(), self.from.to_string()),
             ("runs".into(), self.runs.to_string()),
             ("failed".into(), self.failures.len().to_string()),
             ("run_twice".into(), self.twice.to_string()),

@@ -40,6 +40,9 @@ const WELL_AFTER: u64 = 4;
 /// How soon an expired key must be gone from the disk: some rounds of housekeeping.
 const REMOVAL_MAX: Duration = Duration::from_millis(500);
 
+/// How long what was sent may take to have its effect, where nothing goes wrong.
+const ON_ITS_WAY_MAX: Duration = Duration::from_millis(200);
+
 /// What the auditor asks for: sections that say nothing of the process this runs in, which no seed decides.
 const INFO: &str = "INFO clients stats channel storage keyspace";
 
@@ -532,6 +535,10 @@ impl User {
     }
 
     async fn audit(mut self) -> Verdict {
+        // What a client sent and did not wait for may still be on its way.
+        if self.history.borrow().operations.iter().any(|operation| operation.returned.is_none()) {
+            sleep(ON_ITS_WAY_MAX).await;
+        }
         let keys = self.keys();
         let mut inventory = Inventory::default();
         let expires = keys.values().flatten().any(|key| key.starts_with(b"t:"));

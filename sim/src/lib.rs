@@ -7,6 +7,7 @@
 //! | [`scenario`] | draws plans from seeds; one file each |
 //! | [`run`] | one plan, from start to verdict |
 //! | [`execute`] | carries a plan out and writes down what came of it: a [`history`] |
+//! | [`state`] | in which states its faults met the server |
 //! | [`oracle`] | what must hold in every history; one file, one promise. [`model`] is what they compare with |
 //! | [`simulation`], [`client`] | one server, its clients, the network between them |
 //! | [`world`] | the doors: clock, network, runtimes, randomness, disk |
@@ -33,6 +34,7 @@ pub mod scenario;
 pub mod seeds;
 pub mod shrink;
 pub mod simulation;
+pub mod state;
 #[cfg(feature = "planted-bugs")]
 pub mod strength;
 pub mod trace;

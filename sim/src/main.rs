@@ -244,9 +244,14 @@ cargo run --profile sim --package bulkhead-sim --features planted-bugs -- streng
 fn strength(flags: &Flags) -> Result<bool, String> {
     use bulkhead_sim::strength::{Strength, measure};
 
+    if let Some(bug) = &flags.bug
+        && !bulkhead::planted::BUGS.iter().any(|(name, _)| name == bug)
+    {
+        return Err(format!("no planted bug is called {bug}"));
+    }
     let seeds = flags.seeds.unwrap_or(2000);
     let strength: Strength = measure(flags.from, seeds, flags.jobs, flags.bug.as_deref(), |line| say(line));
-    say(&strength.table());
+    say(&format!("{}{}\n", strength.table(), strength.line()));
     if let Some(path) = &flags.readme {
         seeds::replace_part(path, "strength", &strength.table())?;
     }

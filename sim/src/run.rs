@@ -11,6 +11,7 @@ use crate::execute::execute;
 use crate::history::{History, Outcome};
 use crate::oracle::{self, Case, Finding};
 use crate::plan::Plan;
+use crate::state;
 use crate::trace::{Line, Log, Sink, Trace};
 use crate::world::{INJECTED, World};
 
@@ -112,7 +113,7 @@ fn record_in(plan: &Plan, world: World) -> Record {
         simulated: trace.now(),
         failure,
         findings,
-        counts: counts(&history, &world),
+        counts: counts(plan, &history, &world),
     };
     Record { report, history, lines: trace.take_lines() }
 }
@@ -135,12 +136,17 @@ fn judge(plan: &Plan, history: &History, findings: &mut BTreeMap<&'static str, F
 }
 
 /// How often each fault occurred, and what commands came to, in all and under each fault.
-fn counts(history: &History, world: &World) -> BTreeMap<String, u64> {
+fn counts(plan: &Plan, history: &History, world: &World) -> BTreeMap<String, u64> {
     let fired = world.failpoints.fired().into_iter().map(|(what, count)| (format!("failpoint {what}"), count));
-    let mut counts: BTreeMap<String, u64> = fired.collect();
+    let reported = world.trace.warnings().into_iter().map(|(what, count)| (format!("reported {what}"), count));
+    let mut counts: BTreeMap<String, u64> = fired.chain(reported).collect();
     let mut add = |what: String| *counts.entry(what).or_default() += 1;
     for spell in &history.spells {
-        add(format!("fault {}", spell.fault.word()));
+        let fault = spell.fault.word();
+        add(format!("fault {fault}"));
+        for state in state::at(plan, history, spell) {
+            add(format!("fault {fault} met {state}"));
+        }
     }
     for operation in &history.operations {
         let outcome = match &operation.outcome {

@@ -125,10 +125,11 @@ fn commands(shrinking: &mut Shrinking) {
 
 fn settings(shrinking: &mut Shrinking) {
     shrinking.thin(|plan| Some(&mut plan.config));
-    let simplify: [fn(&mut Plan); 5] = [
+    let simplify: [fn(&mut Plan); 6] = [
         |plan| plan.surroundings.machines = 1,
         |plan| plan.surroundings.tick_ms = 1,
         |plan| plan.surroundings.pauses = 0,
+        |plan| plan.surroundings.commits = 0,
         |plan| plan.surroundings.yields = 0,
         |plan| plan.surroundings.latency_ms = 1,
     ];

@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::plan::Plan;
-use crate::world::{Machine, World};
+use crate::world::{Machine, World, set_taking_apart};
+
+pub use crate::world::now;
 use crate::{Verdict, ensure};
 
 pub const SERVER: &str = "server";
@@ -63,6 +65,7 @@ pub struct Simulation {
 impl Simulation {
     /// The network and the server of a plan. The clients are not there yet.
     pub fn new(world: &Arc<World>, plan: &Plan) -> Simulation {
+        set_taking_apart(false);
         let mut builder = turmoil::Builder::new();
         builder
             .rng_seed(world.dice("network").draw())
@@ -170,12 +173,16 @@ impl Simulation {
 
     /// Starts the server again, after it has ended.
     pub fn start(&mut self) {
+        set_taking_apart(true);
         self.turmoil.bounce(SERVER);
+        set_taking_apart(false);
     }
 
     fn crash(&mut self) {
         self.machine.tasks.set_crashing(true);
+        set_taking_apart(true);
         self.turmoil.crash(SERVER);
+        set_taking_apart(false);
     }
 
     pub fn partition(&mut self, machine: usize) {
@@ -196,6 +203,13 @@ impl Simulation {
     }
 }
 
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        // What is dropped next may still have something to say.
+        set_taking_apart(true);
+    }
+}
+
 /// Runs whatever arrives.
 async fn run_bodies(mut arriving: mpsc::UnboundedReceiver<Body>) -> Verdict {
     let mut running = JoinSet::new();
@@ -205,11 +219,6 @@ async fn run_bodies(mut arriving: mpsc::UnboundedReceiver<Body>) -> Verdict {
         running.spawn_local(body);
     }
     Ok(())
-}
-
-/// Virtual time as a client sees it.
-pub fn now() -> Duration {
-    turmoil::sim_elapsed().expect("a client runs within the simulation")
 }
 
 /// An error of a run, for where one has to be made by hand.

@@ -3,13 +3,16 @@
 //! Everything that crosses a door passes through here: bytes read and written, batches committed, tasks, log lines of the
 //! server, what clients saw. It never influences the run: with the text printed or not, the hash is the same.
 
-use std::fmt;
-use std::io::{self, Write};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, span};
+
+use crate::world::try_now;
 
 /// Bytes of a message that are printed; all of them are hashed.
 const SHOWN_BYTES_MAX: usize = 120;
@@ -43,13 +46,16 @@ struct State {
     now: Duration,
     /// Errors that the server has logged; `None` where they are to be expected.
     errors: Option<Vec<String>>,
+    /// How often the server has warned of what, or reported it as an error.
+    warnings: BTreeMap<String, u64>,
     lines: Vec<Line>,
 }
 
 impl Trace {
     pub fn new(sink: Sink) -> Trace {
         let (now, errors) = (Duration::ZERO, Some(Vec::new()));
-        let state = State { hash: 0xcbf2_9ce4_8422_2325, events: 0, now, errors, lines: Vec::new() };
+        let (warnings, lines) = (BTreeMap::new(), Vec::new());
+        let state = State { hash: 0xcbf2_9ce4_8422_2325, events: 0, now, errors, warnings, lines };
         Trace { state: Mutex::new(state), sink }
     }
 
@@ -69,7 +75,7 @@ impl Trace {
 
     fn note(&self, who: &str, content: &[u8], text: impl FnOnce() -> String) {
         let mut state = self.lock();
-        state.now = virtual_now().unwrap_or(state.now);
+        state.now = try_now().unwrap_or(state.now);
         state.events += 1;
         let at = state.now.as_micros() as u64;
         for part in [&at.to_le_bytes()[..], who.as_bytes(), content, &[0xff]] {
@@ -112,6 +118,11 @@ impl Trace {
         std::mem::take(&mut self.lock().lines)
     }
 
+    /// How often the server has warned of what, or reported it as an error, as far as it logs each.
+    pub fn warnings(&self) -> BTreeMap<String, u64> {
+        self.lock().warnings.clone()
+    }
+
     /// From here on the server may log errors: something is made to fail.
     pub fn expect_errors(&self) {
         self.lock().errors = None;
@@ -127,12 +138,6 @@ impl Trace {
     }
 }
 
-/// The time within the running host. While a crashed host is being taken apart there is none, only the real clock, which
-/// must not be asked.
-fn virtual_now() -> Option<Duration> {
-    tokio::runtime::Handle::try_current().ok().and_then(|_| turmoil::sim_elapsed())
-}
-
 /// Takes the server's log into the trace.
 pub struct Log(pub Arc<Trace>);
 
@@ -143,9 +148,12 @@ impl tracing::Subscriber for Log {
 
     fn event(&self, event: &Event<'_>) {
         let level = *event.metadata().level();
-        let mut fields = Fields(String::new());
+        let mut fields = Fields::default();
         event.record(&mut fields);
-        let line = fields.0.trim_start();
+        let line = fields.line.trim_start();
+        if level <= Level::WARN {
+            *self.0.lock().warnings.entry(std::mem::take(&mut fields.message)).or_default() += 1;
+        }
         if level == Level::ERROR
             && let Some(errors) = &mut self.0.lock().errors
         {
@@ -167,15 +175,19 @@ impl tracing::Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// An event's message and fields in one line.
-struct Fields(String);
+/// An event's message, and that and its fields in one line.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    line: String,
+}
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = match field.name() {
-            "message" => format!(" {value:?}"),
-            name => format!(" {name}={value:?}"),
+        // Writing to a string does not fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}").and_then(|()| write!(self.line, " {value:?}")),
+            name => write!(self.line, " {name}={value:?}"),
         };
-        self.0.push_str(&text);
     }
 }

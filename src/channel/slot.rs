@@ -243,6 +243,14 @@ impl<T> Responder<T> {
         }
         self.slot.take().map(|slot| Started { slot: Some(slot), prepared: None })
     }
+
+    /// Lets the sender look again whether it still waits rightly.
+    pub fn wake(&self) {
+        let waker = self.slot.as_ref().and_then(|slot| slot.lock().waker.take());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 impl<T> Drop for Responder<T> {

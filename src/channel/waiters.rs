@@ -49,11 +49,15 @@ struct Lines {
     by_key: BTreeMap<WaitedKey, BTreeSet<Turn>>,
     /// How often a key is waited for.
     keys: usize,
+    /// Those that found nothing in a group that has not been committed, and may never be: what that group had taken is
+    /// there again then.
+    unsettled: BTreeSet<Turn>,
 }
 
 /// What came of queueing up.
 pub enum Parked {
-    Waiting,
+    /// It waits, and has found nothing if the group that it ran in is committed: see [`Waiters::settle`].
+    Waiting(Turn),
     /// The client has gone meanwhile.
     Abandoned,
     /// Too many wait.
@@ -73,8 +77,29 @@ impl Waiters {
         let turn = Turn(lines.next_turn);
         lines.next_turn += 1;
         lines.insert(turn, Waiter { client, command, responder });
+        lines.unsettled.insert(turn);
         self.count.store(lines.waiters.len(), Ordering::Release);
-        Parked::Waiting
+        Parked::Waiting(turn)
+    }
+
+    /// The group is committed in which these have found nothing.
+    pub fn settle(&self, turns: &[Turn]) {
+        if turns.is_empty() {
+            return;
+        }
+        let lines = &mut *self.lines.lock();
+        for turn in turns {
+            if lines.unsettled.remove(turn)
+                && let Some(waiter) = lines.waiters.get(turn)
+            {
+                waiter.responder.wake();
+            }
+        }
+    }
+
+    /// Those that have found nothing in a group that was not committed.
+    pub fn unsettled(&self) -> Vec<Turn> {
+        self.lines.lock().unsettled.iter().copied().collect()
     }
 
     /// Takes the waiter out of all lines, to be served, if its command is one that is wanted.
@@ -101,9 +126,10 @@ impl Waiters {
         }
     }
 
-    /// Whether the client is in line.
+    /// Whether the client is in line, and rightly: there was nothing for it.
     pub fn is_waiting(&self, client: u64) -> bool {
-        self.lines.lock().turns.contains_key(&client)
+        let lines = self.lines.lock();
+        lines.turns.get(&client).is_some_and(|turn| !lines.unsettled.contains(turn))
     }
 
     /// The client waits no more: it has withdrawn its request.
@@ -157,6 +183,7 @@ impl Lines {
 
     fn remove(&mut self, turn: Turn) -> Option<Waiter> {
         let waiter = self.waiters.remove(&turn)?;
+        self.unsettled.remove(&turn);
         waiter.client.update(|facts| facts.blocked = false);
         self.turns.remove(&waiter.client.id);
         for key in keys_of(&waiter.command) {

@@ -82,6 +82,8 @@ pub struct BatchProcessor<'e> {
     pub(super) tenure: &'e Tenure,
     pub(super) keyspace: Keyspace<'e>,
     pub(super) ran: Vec<Ran>,
+    /// Who waits because it has found nothing in this group.
+    pub(super) parked: Vec<Turn>,
     pub(super) operations: usize,
     pub(super) laps: Laps<'e>,
     pub(super) record: Arc<CommitRecord>,
@@ -94,7 +96,8 @@ impl<'e> BatchProcessor<'e> {
         let keyspace = state.keyspace(Txn::writer(&state.latest));
         let (databases_served, record) = (keyspace.databases().clone(), CommitRecord::new());
         let laps = Laps::begin(&*state.env.clock);
-        BatchProcessor { state, tenure, keyspace, ran: Vec::new(), operations: 0, laps, record, databases_served }
+        let (ran, parked) = (Vec::new(), Vec::new());
+        BatchProcessor { state, tenure, keyspace, ran, parked, operations: 0, laps, record, databases_served }
     }
 
     /// Whether the group has reached its size (`batch-size`, `batch-max-bytes`).
@@ -246,7 +249,7 @@ impl<'e> BatchProcessor<'e> {
 
     /// As [`BatchProcessor::commit`], within the gate.
     async fn commit_within(self, patient: bool) -> Committed {
-        let BatchProcessor { state, mut keyspace, ran, operations, record, laps, .. } = self;
+        let BatchProcessor { state, mut keyspace, ran, parked, operations, record, laps, .. } = self;
         // What was counted shows before anyone is answered.
         drop(laps);
         let batch = keyspace.txn().to_batch();
@@ -321,6 +324,7 @@ impl<'e> BatchProcessor<'e> {
                 Committed::Failed
             }
             Ok(()) => {
+                state.waiters.settle(&parked);
                 state.key_events.push(keyspace.take_key_events());
                 // What the requests took of the channel is given back at once, not one by one: the network side counts there
                 // all the time.

@@ -35,13 +35,17 @@ impl BatchProcessor<'_> {
                 // Its share of the channel is given back: what waits is not on its way. If another writer has taken over,
                 // that one may have seen what it waits for: it ends as not executed.
                 let park = || self.state.waiters.park(started, client.clone(), command.clone());
-                if let Some(Parked::Full(started)) = self.tenure.act(park) {
-                    let mut reply = ReplyBuffer::new(command.protocol);
-                    if !command.silent {
-                        reply.error("ERR too many blocked clients");
+                match self.tenure.act(park) {
+                    Some(Parked::Waiting(turn)) => self.parked.push(turn),
+                    Some(Parked::Abandoned) | None => {}
+                    Some(Parked::Full(started)) => {
+                        let mut reply = ReplyBuffer::new(command.protocol);
+                        if !command.silent {
+                            reply.error("ERR too many blocked clients");
+                        }
+                        let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
+                        self.end(client, started, origin, reply.into_bytes(), false);
                     }
-                    let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
-                    self.end(client, started, origin, reply.into_bytes(), false);
                 }
             }
             Err(restart) => unreachable!("the writer's reads are unrestricted, yet one asked for {restart:?}"),
@@ -91,6 +95,7 @@ impl BatchProcessor<'_> {
     /// Looks at every key that anybody waits for.
     pub fn serve_everyone(&mut self) {
         self.begin();
+        self.parked = self.state.waiters.unsettled();
         self.serve(self.state.waiters.keys().into());
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bulkhead::resp::Value;
 use foldhash::fast::FixedState;
 
-use super::{Case, Finding, Oracle, STARTING_MAX, is_unblocked};
+use super::{Case, Finding, Oracle, is_unblocked};
 use crate::history::{Ended, Loss, Operation, OperationId, Outcome};
 use crate::model::{self, Expected, Key, State, Touches};
 use crate::plan::Fault;
@@ -127,10 +127,7 @@ fn ends(case: &Case<'_>) -> Vec<End> {
     let end = |(index, ended): (usize, &Ended)| {
         let may_lose = ended.loss == Loss::Unsynced && case.plan.directive("appendfsync") != Some("always");
         let may_go_back_to = may_lose.then(|| case.must_survive_until(ended.at));
-        // The next process syncs what it finds, if it gets that far.
-        let starts = ended.started.unwrap_or(Duration::MAX).saturating_add(STARTING_MAX);
-        let settles = all.get(index + 1).is_none_or(|next| starts < next.at);
-        End { at: ended.at, may_go_back_to, settles }
+        End { at: ended.at, may_go_back_to, settles: case.settles(index) }
     };
     all.iter().enumerate().map(end).collect()
 }
@@ -215,7 +212,8 @@ impl Transaction {
     fn take(&mut self, operation: &Operation) -> Option<Effects> {
         let command = Command { db: operation.db, args: operation.args.clone() };
         match model::name(&operation.args).as_str() {
-            "MULTI" => self.queued = Some(Vec::new()),
+            // Within another it is refused, and changes nothing.
+            "MULTI" => drop(self.queued.get_or_insert_default()),
             "WATCH" => self.watched.extend(operation.args[1..].iter().cloned()),
             "EXEC" => {
                 let Transaction { queued, guards, .. } = std::mem::take(self);

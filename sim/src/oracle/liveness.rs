@@ -12,6 +12,9 @@ const RECOVERY_MAX: Duration = Duration::from_secs(4);
 
 fn check(case: &Case<'_>) -> Result<Finding, String> {
     let Some(healed) = case.history.healed else { return Finding::checked(0) };
+    // Who stands still does so to the end.
+    let stands = case.history.spells.iter().map(|spell| spell.to.min(healed + spell.fault.lingers()));
+    let healed = stands.max().unwrap_or_default().max(healed);
     match case.history.recovered {
         Some(recovered) if recovered - healed <= RECOVERY_MAX => Finding::checked(1),
         Some(recovered) => Err(format!("healed at {healed:?}, a write and a read succeeded only at {recovered:?}")),

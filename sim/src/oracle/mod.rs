@@ -88,6 +88,17 @@ impl Case<'_> {
         hindered.unwrap_or(cut).saturating_sub(window)
     }
 
+    /// Whether the process that followed the end number `index` came so far that all it had found is on disk for good: it syncs
+    /// that when it starts, if the disk lets it.
+    fn settles(&self, index: usize) -> bool {
+        let Some(next) = self.history.ended.get(index + 1) else { return true };
+        let Some(started) = self.history.ended[index].started else { return false };
+        let is_of_disk = |spell: &&Spell| !matches!(spell.fault, Fault::Stop { .. } | Fault::Kill { .. });
+        let meanwhile = self.history.spells.iter().filter(|spell| is_of_disk(spell) && spell.from <= next.at);
+        let hindered = meanwhile.map(hindered_until).max().unwrap_or_default();
+        started.max(hindered).saturating_add(STARTING_MAX) < next.at
+    }
+
     /// Whether nothing goes wrong between two moments, and nothing has lately.
     fn is_calm(&self, from: Duration, to: Duration) -> bool {
         let lately = from.saturating_sub(AFTERMATH);

@@ -42,6 +42,8 @@ pub struct Surroundings {
     pub yields: u64,
     /// One step of a task in so many stands still for some milliseconds; 0: none does.
     pub pauses: u64,
+    /// One commit in so many takes some milliseconds, before or after the engine has it; 0: none does.
+    pub commits: u64,
     /// The machines that clients are spread over: a partition cuts one off.
     pub machines: u64,
 }
@@ -49,10 +51,11 @@ pub struct Surroundings {
 impl Surroundings {
     pub fn draw(dice: &mut Dice) -> Surroundings {
         Surroundings {
-            tick_ms: dice.pick(&[1, 2, 4, 4]),
+            tick_ms: dice.pick(&[1, 2, 4, 4, 8, 8]),
             latency_ms: dice.between(1..=20),
             yields: dice.pick(&[0, 2, 4]),
             pauses: dice.pick(&[0, 0, 16, 64]),
+            commits: dice.pick(&[0, 1, 4, 16]),
             machines: dice.pick(&[1, 1, 1, 2]),
         }
     }

@@ -8,6 +8,7 @@
 //! latency-ms 9
 //! yields 4
 //! pauses 0
+//! commits 4
 //! machines 1
 //! config appendfsync always
 //! fault 120 stall 500
@@ -30,9 +31,10 @@ use super::{Action, Call, ClientPlan, Fault, Place, Plan, Step, Surroundings};
 const VERSION: u64 = 1;
 
 pub fn render(plan: &Plan, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Surroundings { tick_ms, latency_ms, yields, pauses, machines } = plan.surroundings;
+    let Surroundings { tick_ms, latency_ms, yields, pauses, commits, machines } = plan.surroundings;
     writeln!(f, "plan {VERSION}\nscenario {}\nseed {}", plan.scenario, plan.seed)?;
-    writeln!(f, "tick-ms {tick_ms}\nlatency-ms {latency_ms}\nyields {yields}\npauses {pauses}\nmachines {machines}")?;
+    writeln!(f, "tick-ms {tick_ms}\nlatency-ms {latency_ms}\nyields {yields}\npauses {pauses}\ncommits {commits}")?;
+    writeln!(f, "machines {machines}")?;
     for line in &plan.config {
         writeln!(f, "config {line}")?;
     }
@@ -102,7 +104,7 @@ pub fn parse(text: &str) -> Result<Plan, String> {
     let mut plan = Plan {
         scenario: String::new(),
         seed: 0,
-        surroundings: Surroundings { tick_ms: 1, latency_ms: 1, yields: 0, pauses: 0, machines: 1 },
+        surroundings: Surroundings { tick_ms: 1, latency_ms: 1, yields: 0, pauses: 0, commits: 0, machines: 1 },
         config: Vec::new(),
         faults: Vec::new(),
         heal_ms: 0,
@@ -142,6 +144,7 @@ fn parse_line(plan: &mut Plan, version: &mut Option<u64>, line: &str) -> Result<
         "latency-ms" => surroundings.latency_ms = number::<u64>(rest)?.max(1),
         "yields" => surroundings.yields = number(rest)?,
         "pauses" => surroundings.pauses = number(rest)?,
+        "commits" => surroundings.commits = number(rest)?,
         "machines" => surroundings.machines = number::<u64>(rest)?.max(1),
         "heal" => plan.heal_ms = number(rest)?,
         "config" => plan.config.push(rest.to_string()),
@@ -229,6 +232,7 @@ tick-ms 2
 latency-ms 9
 yields 4
 pauses 16
+commits 4
 machines 2
 config appendfsync always
 config batch-size 3

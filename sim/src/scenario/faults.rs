@@ -19,6 +19,7 @@ pub enum Kind {
     Damage,
     Cold,
     WriterPanic,
+    WriterHang,
     ReaderPanic,
     SyncPanic,
     Stop,
@@ -41,6 +42,7 @@ pub const ALL: &[Kind] = &[
     Kind::Damage,
     Kind::Cold,
     Kind::WriterPanic,
+    Kind::WriterHang,
     Kind::ReaderPanic,
     Kind::SyncPanic,
     Kind::Stop,
@@ -88,6 +90,7 @@ fn one(dice: &mut Dice, kinds: &[Kind]) -> Fault {
         Kind::Damage => Fault::Damage { for_ms, one_in: dice.pick(&[1, 4, 16]) },
         Kind::Cold => Fault::Cold { for_ms, one_in: dice.pick(&[1, 2, 4]) },
         Kind::WriterPanic => Fault::Panic { call: dice.pick(&[Call::BeforeWrite, Call::AfterWrite]), nth },
+        Kind::WriterHang => writer_hang(dice, for_ms),
         Kind::ReaderPanic => Fault::Panic { call: dice.pick(&[Call::Read, Call::Snapshot]), nth },
         Kind::SyncPanic => Fault::Panic { call: Call::Sync, nth: 1 },
         Kind::Stop => Fault::Stop { down_ms },
@@ -107,12 +110,24 @@ fn one(dice: &mut Dice, kinds: &[Kind]) -> Fault {
     }
 }
 
+/// The writer stands still on its way to a commit, or within it.
+fn writer_hang(dice: &mut Dice, for_ms: u64) -> Fault {
+    let place = dice.pick(&["writer.receive", "writer.before-commit", "writer.before-commit", "writer.after-commit"]);
+    let stall = Duration::from_millis(dice.pick(&[150, 400, 1200, 3000]));
+    Fault::Failpoint {
+        place: Place::named(place).expect("a place of the catalogue"),
+        what: failpoints::Fault::Stall(stall),
+        times: dice.pick(&[1, 1, 2, 5]),
+        for_ms,
+    }
+}
+
 /// Any place of the catalogue, armed with anything that it says of itself.
 fn failpoint(dice: &mut Dice, for_ms: u64) -> Fault {
     let places: Vec<Place> = Place::all().collect();
     let place = dice.pick(&places);
     let what = match dice.pick(&place.words()) {
-        "stall" => failpoints::Fault::Stall(Duration::from_millis(dice.pick(&[5, 20, 300, 1500]))),
+        "stall" => failpoints::Fault::Stall(Duration::from_millis(dice.pick(&[5, 20, 300, 1500, 4000]))),
         word => word.parse().expect("the catalogue's own word"),
     };
     // For all passes only what a server can live with for long.

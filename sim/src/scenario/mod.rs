@@ -6,6 +6,7 @@ mod channels;
 mod counters;
 mod expiry;
 mod faults;
+mod generations;
 mod queues;
 mod registers;
 mod restart;
@@ -46,6 +47,7 @@ pub const ALL: &[Scenario] = &[
     session::SCENARIO,
     swarm::SCENARIO,
     expiry::SCENARIO,
+    generations::SCENARIO,
 ];
 
 pub fn find(name: &str) -> Option<&'static Scenario> {
@@ -84,6 +86,7 @@ fn configuration(dice: &mut Dice) -> Vec<String> {
         format!("batch-timeout {}", dice.pick(&[0, 0, 0, 3000])),
         format!("channel-capacity {}", dice.pick(&[batch_size.max(16), 256, 16384])),
         format!("record-cache-size {}", dice.pick(&["0", "64kb", "16mb"])),
+        format!("watchdog-timeout {}", dice.pick(&[30_000, 30_000, 1000, 500])),
         "request-timeout 2000".into(),
     ]
 }

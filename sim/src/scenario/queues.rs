@@ -20,14 +20,18 @@ pub const SCENARIO: Scenario = Scenario {
             };
             clients.push(pusher(dice, &format!("push{number}"), keys, pace));
         }
-        for number in 0..dice.between(1..=3) {
-            let pace = Pace { pause_ms_max: dice.pick(&[2, 20]), ..Pace::draw(dice, 25) };
+        // Few, or a crowd that is always there at the same time.
+        let crowd = dice.one_in(3);
+        for number in 0..dice.between(if crowd { 4..=8 } else { 1..=3 }) {
+            let pause_ms_max = if crowd { 2 } else { dice.pick(&[2, 20, 100]) };
+            let pace = Pace { pause_ms_max, ..Pace::draw(dice, 25) };
             clients.push(popper(dice, &format!("pop{number}"), keys, pace));
         }
         let kinds = [
             Kind::RestartStorage,
             Kind::WriterPanic,
             Kind::Stall,
+            Kind::NoSpace,
             Kind::NoSpace,
             Kind::Kill,
             Kind::PowerCut,

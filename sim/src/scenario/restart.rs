@@ -2,22 +2,27 @@
 
 use super::faults::{self, Kind};
 use super::roles::{Pace, journal};
-use super::{Scenario, Sketch, configuration};
+use super::{Scenario, Sketch, configuration, set};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "restart",
     about: "journals across stops, kills and power cuts: what must survive does, what may be lost is a suffix",
     draw: |dice| {
-        let config = configuration(dice);
+        let mut config = configuration(dice);
+        set(&mut config, "appendfsync", dice.pick(&["always", "everysec", "everysec", "no"]));
+        let within_ms = dice.pick(&[500, 2000, 4000]);
         let clients = (0..dice.between(1..=3))
             .map(|number| {
                 let steps = dice.between(20..=100);
-                let pace = Pace { steps, commands_max: dice.pick(&[1, 5]), ..Pace::draw(dice, 5) };
+                // In a hurry, or for as long as something may happen: half of the steps wait, half as long on average.
+                let pause_ms_max = dice.pick(&[10, 4 * within_ms / steps]);
+                let pace = Pace { steps, commands_max: dice.pick(&[1, 5]), pause_ms_max, rude_one_in: 0 };
                 journal(dice, &format!("j{number}"), pace)
             })
             .collect();
-        let kinds = [Kind::Stop, Kind::Kill, Kind::PowerCut, Kind::PowerCut, Kind::PowerCut, Kind::RestartStorage];
-        let (count, within_ms) = (dice.between(1..=4), dice.pick(&[500, 2000, 4000]));
+        let often = dice.pick(&[Kind::RestartStorage, Kind::PowerCut, Kind::Kill]);
+        let kinds = [Kind::Stop, Kind::Kill, Kind::PowerCut, Kind::PowerCut, Kind::RestartStorage, often, often];
+        let count = dice.between(1..=6);
         let faults = faults::draw(dice, &kinds, count, within_ms);
         Sketch { config, clients, faults, heal_ms: dice.between(0..=within_ms) }
     },

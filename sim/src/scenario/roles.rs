@@ -276,7 +276,7 @@ pub fn popper(dice: &mut Dice, name: &str, keys: u64, pace: Pace) -> ClientPlan 
     client(dice, name, Pace { commands_max: 1, rude_one_in: 0, ..pace }, |dice| {
         let key = dice.between(0..=keys - 1);
         let last = keys - 1;
-        let patience = dice.pick(&["0.001", "0.02", "0.1", "0.1", "0.5", "1.5"]);
+        let patience = dice.pick(&["0.001", "0.02", "0.1", "0.1", "0.5", "1.5", "4"]);
         match dice.index(12) {
             0..=2 => format!("BLPOP q:{key} {patience}"),
             3 | 4 if last > 0 => format!("BLPOP q:0 q:{last} {patience}"),

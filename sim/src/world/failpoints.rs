@@ -1,13 +1,15 @@
 //! The table of armed failpoints of one world: what `fail`'s is to the real server. Everything a world does happens on one
 //! thread, so the table is that thread's for as long as the run lasts.
 //!
-//! It must never decide anything by chance: the plan says at which place, with what, and for how many passes.
+//! The plan says at which place, with what, and for how many passes. Besides, a commit takes its time where the plan's
+//! surroundings say so: that is no fault, and none is counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bulkhead::failpoints::{self, Failpoint, simulated};
 
+use crate::dice::Dice;
 use crate::plan::Place;
 use crate::trace::Trace;
 
@@ -21,7 +23,14 @@ pub struct Failpoints {
 struct Table {
     armed: Vec<Armed>,
     fired: BTreeMap<String, u64>,
+    /// One commit in so many takes long, and who decides which.
+    slow_commits: Option<(u64, Dice)>,
 }
+
+/// Where a commit takes its time: before the engine has it, and after.
+static COMMIT: &[&Failpoint] = &[&failpoints::WRITER_BEFORE_COMMIT, &failpoints::WRITER_AFTER_COMMIT];
+/// The longest that it takes.
+const COMMIT_MS_MAX: u64 = 5;
 
 /// One arming. Of several at one place the first counts.
 struct Armed {
@@ -53,6 +62,11 @@ impl Failpoints {
         InForce(())
     }
 
+    /// One commit in so many takes its time; 0: none does.
+    pub fn slow_commits(&self, one_in: u64, dice: Dice) {
+        self.lock().slow_commits = (one_in > 0).then_some((one_in, dice));
+    }
+
     /// Arms a place for so many passes; 0: for all.
     pub fn arm(&self, place: Place, what: failpoints::Fault, times: u64) {
         self.lock().armed.push(Armed { place, what, passes_left: (times > 0).then_some(times) });
@@ -72,10 +86,17 @@ impl Failpoints {
         self.lock().fired.clone()
     }
 
+    /// Whether anything that was armed has made somebody stand still.
+    pub fn has_stalled(&self) -> bool {
+        self.lock().fired.keys().any(|what| what.ends_with(" stall"))
+    }
+
     fn pass(&self, failpoint: &'static Failpoint) -> Option<failpoints::Fault> {
         let what = {
             let table = &mut *self.lock();
-            let at = table.armed.iter().position(|armed| armed.place.name() == failpoint.name)?;
+            let Some(at) = table.armed.iter().position(|armed| armed.place.name() == failpoint.name) else {
+                return table.slowness(failpoint);
+            };
             let armed = &mut table.armed[at];
             let what = armed.what;
             if let Some(left) = &mut armed.passes_left {
@@ -95,5 +116,14 @@ impl Failpoints {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// How long a commit takes here.
+    fn slowness(&mut self, failpoint: &'static Failpoint) -> Option<failpoints::Fault> {
+        let (one_in, dice) = self.slow_commits.as_mut()?;
+        let is_slow = COMMIT.iter().any(|place| std::ptr::eq(*place, failpoint)) && dice.one_in(*one_in);
+        is_slow.then(|| failpoints::Fault::Stall(dice.millis(1..=COMMIT_MS_MAX)))
     }
 }

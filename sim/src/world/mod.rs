@@ -19,7 +19,7 @@ use std::time::Duration;
 use bulkhead::config::{self, Invocation, LiveConfig};
 use bulkhead::env::{Env, NoHost, ShutdownRequest};
 
-pub use clock::{START_MS, WallClock};
+pub use clock::{START_MS, WallClock, now, set_taking_apart, try_now};
 pub use disk::{Disk, INJECTED};
 pub use failpoints::Failpoints;
 pub use network::Chunked;
@@ -68,6 +68,9 @@ const RESTART_PAUSE: Duration = Duration::from_millis(100);
 /// How long a task may still run after its server has ended: the longest steps of a slow disk.
 const LEFT_BEHIND_MAX: Duration = Duration::from_millis(500);
 
+/// How long it may, where it was made to hang.
+const HANGING_MAX: Duration = Duration::from_secs(10);
+
 /// One machine with a server on it.
 pub struct Machine {
     world: Arc<World>,
@@ -91,6 +94,7 @@ impl Machine {
         );
         let shared = ["bind 0.0.0.0", "protected-mode no"].map(String::from);
         disk.replace_file(Path::new(CONFIG_FILE), [&shared, &plan.config[..]].concat().join("\n").as_bytes());
+        world.failpoints.slow_commits(plan.surroundings.commits, world.dice("commits"));
         let weather = Weather { yields: plan.surroundings.yields, pauses: plan.surroundings.pauses };
         Arc::new(Machine {
             world,
@@ -120,13 +124,13 @@ impl Machine {
             let (config, was_troubled) = (Arc::new(self.config()?), self.is_troubled());
             match bulkhead::server::run(self.env(start), config, shutdown).await {
                 Ok(()) => {
-                    self.nothing_is_left().await?;
+                    self.nothing_is_left(true).await?;
                     break;
                 }
                 // What starts services starts them again, and with this disk it may take a while.
                 Err(error) if was_troubled || self.is_to_blame(&error) => {
                     self.world.trace.event("server", format_args!("did not start: {error}"));
-                    self.nothing_is_left().await?;
+                    self.nothing_is_left(false).await?;
                     if self.is_terminated.load(Ordering::Relaxed) {
                         break;
                     }
@@ -140,12 +144,13 @@ impl Machine {
     }
 
     /// A server that has ended leaves no task and no thread behind. The thread that compacts is not waited for by a stop,
-    /// so it gets a moment.
-    async fn nothing_is_left(&self) -> Verdict {
-        let until = clock::now() + LEFT_BEHIND_MAX;
+    /// so it gets a moment; and one that hangs is not waited for at all, and ends with the process, if that does.
+    async fn nothing_is_left(&self, process_ends: bool) -> Verdict {
+        let is_held = self.disk.hangs() || self.world.failpoints.has_stalled();
+        let until = clock::now() + if is_held && !process_ends { HANGING_MAX } else { LEFT_BEHIND_MAX };
         loop {
             let alive = self.tasks.alive();
-            if alive.is_empty() {
+            if alive.is_empty() || is_held && process_ends {
                 return Ok(());
             }
             ensure!(clock::now() < until, "the server has ended, and left behind: {}", alive.join(", "));

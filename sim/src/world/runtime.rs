@@ -8,7 +8,7 @@
 //! The bodies of the tasks are kept in [`Tasks`], for one reason: when a runtime is dropped, as in a crash, tokio drops
 //! its tasks in an order that depends on how many the process has started before, and with them sockets say goodbye.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -49,12 +49,16 @@ pub struct Tasks(Mutex<TaskList>);
 
 #[derive(Default)]
 struct TaskList {
-    started: u64,
-    /// What the tasks are called that have not ended.
-    alive: BTreeMap<u64, String>,
-    /// Without those that are running just now.
-    bodies: BTreeMap<u64, BoxFuture<'static, ()>>,
+    /// In the order in which they were started, those that ended included.
+    tasks: Vec<Listed>,
     crashing: bool,
+}
+
+struct Listed {
+    name: Cow<'static, str>,
+    is_alive: bool,
+    /// `None` while it is running just now, and when it has ended.
+    body: Option<BoxFuture<'static, ()>>,
 }
 
 impl Tasks {
@@ -65,33 +69,30 @@ impl Tasks {
 
     /// The names of those that have not ended.
     pub fn alive(&self) -> Vec<String> {
-        self.lock().alive.values().cloned().collect()
+        self.lock().tasks.iter().filter(|task| task.is_alive).map(|task| task.name.to_string()).collect()
     }
 
-    fn add(&self, name: &str, body: BoxFuture<'static, ()>) -> u64 {
+    fn add(&self, name: Cow<'static, str>, body: BoxFuture<'static, ()>) -> usize {
         let mut list = self.lock();
-        list.started += 1;
-        let number = list.started;
-        list.alive.insert(number, name.to_string());
-        list.bodies.insert(number, body);
-        number
+        list.tasks.push(Listed { name, is_alive: true, body: Some(body) });
+        list.tasks.len() - 1
     }
 
-    fn take(&self, number: u64) -> Option<BoxFuture<'static, ()>> {
-        self.lock().bodies.remove(&number)
+    fn take(&self, number: usize) -> Option<BoxFuture<'static, ()>> {
+        self.lock().tasks[number].body.take()
     }
 
-    fn put_back(&self, number: u64, body: BoxFuture<'static, ()>) {
-        self.lock().bodies.insert(number, body);
+    fn put_back(&self, number: usize, body: BoxFuture<'static, ()>) {
+        self.lock().tasks[number].body = Some(body);
     }
 
-    fn end(&self, number: u64) {
+    fn end(&self, number: usize) {
         let ending: Vec<_> = {
             let mut list = self.lock();
-            list.alive.remove(&number);
+            list.tasks[number].is_alive = false;
             match list.crashing {
-                true => std::mem::take(&mut list.bodies).into_values().collect(),
-                false => list.bodies.remove(&number).into_iter().collect(),
+                true => list.tasks.iter_mut().filter_map(|task| task.body.take()).collect(),
+                false => list.tasks[number].body.take().into_iter().collect(),
             }
         };
         // Outside the lock: what a task owned may end other tasks.
@@ -144,12 +145,12 @@ struct SimDomain {
 }
 
 impl SimDomain {
-    fn steps(&self, body: BoxFuture<'static, ()>, is_engine: bool, name: &str) -> Steps {
+    fn steps(&self, body: BoxFuture<'static, ()>, is_engine: bool, name: Cow<'static, str>) -> Steps {
         let dice = self.dice.lock().expect("a draw does not panic").fork();
-        let (writes, opens) = (WRITERS.contains(&name), name == OPENER);
+        let (writes, opens) = (WRITERS.contains(&&*name), name == OPENER);
         let (tasks, weather, hurdle) = (self.tasks.clone(), self.weather, Hurdle::Undrawn);
         Steps {
-            number: tasks.add(if name.is_empty() { self.spec.name } else { name }, body),
+            number: tasks.add(name, body),
             tasks,
             dice,
             weather,
@@ -167,12 +168,12 @@ impl Domain for SimDomain {
         let mut own = self.own.lock().expect("starting a task does not panic");
         // Those that ended are forgotten here, or a domain would grow with every connection.
         while own.try_join_next().is_some() {}
-        own.spawn(self.steps(body, self.spec.engine_on_workers, ""));
+        own.spawn(self.steps(body, self.spec.engine_on_workers, self.spec.name.into()));
     }
 
     fn spawn_engine_body(&self, name: String, body: BoxFuture<'static, ()>) -> io::Result<()> {
         self.trace.event(self.spec.name, format_args!("starts engine thread {name}"));
-        tokio::spawn(self.steps(body, true, &name));
+        tokio::spawn(self.steps(body, true, name.into()));
         Ok(())
     }
 
@@ -193,7 +194,7 @@ enum Hurdle {
 
 /// A task's steps, and the hurdles in front of each.
 struct Steps {
-    number: u64,
+    number: usize,
     tasks: Arc<Tasks>,
     dice: Dice,
     weather: Weather,

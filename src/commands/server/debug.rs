@@ -87,7 +87,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
         name: "FAILPOINT",
         arguments: "LIST|<name> <action>",
         takes: 1..=2,
-        help: "List the places where the server can be made to fail, or make it fail at one (builds with failpoints only).",
+        help: "List the places where the server can be made to fail and how often it was, or make it fail at one (builds with \
+               failpoints only).",
         run: failpoint,
     },
     Subcommand { name: "LOADAOF", arguments: "", takes: 0..=0, help: "As RELOAD.", run: reload },
@@ -243,9 +244,10 @@ fn failpoint(_: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Re
         }
         reply.array(CATALOGUE.len());
         for point in CATALOGUE {
-            reply.array(2);
+            reply.array(3);
             reply.bulk(point.name.as_bytes());
             reply.bulk(point.doc.trim().as_bytes());
+            reply.integer(point.fired() as i64);
         }
         return Ok(Next::Done);
     }

@@ -41,7 +41,7 @@ pub(super) struct Blocked {
     /// When it gives up, on the monotonic clock.
     until: Option<Duration>,
     timeout: Option<BoxFuture<'static, ()>>,
-    /// Storage has looked whether there is something for it, and put it in line.
+    /// Storage has looked whether there is something for it, put it in line, and committed whatever that depended on.
     is_seen: bool,
     end: Option<End>,
 }
@@ -77,7 +77,7 @@ impl Blocked {
         if let Poll::Ready(answer) = self.in_flight.poll(context) {
             return Poll::Ready(Outcome::Answered(answer));
         }
-        // Being put in line wakes it.
+        // The commit of the group that put it in line wakes it.
         self.is_seen = self.is_seen || self.server.waiters.is_waiting(self.client.id);
         if self.end.is_none() || is_leaving {
             self.end = self.check(context, is_leaving);
