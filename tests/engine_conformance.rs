@@ -448,7 +448,15 @@ fn scan() -> impl Strategy<Value = Scan> {
         1 => (option::of(key()), option::of(key())),
     ];
     let direction = select(vec![Direction::Forward, Direction::Backward]);
-    (bounds, direction, tier()).prop_map(|((lower, upper), direction, tier)| Scan { lower, upper, direction, tier })
+    // Where a hurried scan gives up depends on what an engine has not cleared away yet.
+    let hurried = false;
+    (bounds, direction, tier()).prop_map(move |((lower, upper), direction, tier)| Scan {
+        lower,
+        upper,
+        direction,
+        tier,
+        hurried,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -64,10 +64,6 @@ impl Place {
         &self.0
     }
 
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// The whole key.
     pub fn key(&self, object: ObjectId) -> Bytes {
         let mut bytes = BytesMut::with_capacity(ObjectId::BYTES + self.0.len());

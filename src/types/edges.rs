@@ -49,7 +49,7 @@ impl Edge {
         if !self.is_beyond(end, place) {
             return;
         }
-        let listable = listable && place.len() <= limits::EDGE_KNOWN_BYTES;
+        let listable = listable && place.as_bytes().len() <= limits::EDGE_KNOWN_BYTES;
         if listable && let Err(at) = self.known.binary_search(place) {
             self.known.insert(at, place.clone());
         }
@@ -152,7 +152,7 @@ impl Edges {
                 body.put_u8(0);
             }
             for place in places {
-                body.put_u8(place.len() as u8);
+                body.put_u8(place.as_bytes().len() as u8);
                 body.put_slice(place.as_bytes());
             }
         }

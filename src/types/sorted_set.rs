@@ -144,7 +144,7 @@ pub fn rank(keyspace: &mut Keyspace<'_>, zset: &Elements, member: &[u8], reverse
                     break steps;
                 }
                 steps += 1;
-                if !from_above.next()?.is_some_and(|place| Place::of(place.1, place.0) > target) {
+                if from_above.next()?.is_none_or(|place| Place::of(place.1, place.0) <= target) {
                     break zset.len().saturating_sub(steps);
                 }
             }
