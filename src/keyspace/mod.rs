@@ -310,7 +310,7 @@ impl<'v> Keyspace<'v> {
         }
         self.count(entry.db, change)?;
         self.txn.put(ColumnFamily::Meta, entry.meta_key.clone(), record.encode());
-        self.ready.note(&record, entry.db, &entry.user_key);
+        self.ready.note(&record, || self.databases.logical(entry.db), &entry.user_key);
         entry.record = Some(record);
         Ok(())
     }

@@ -4,21 +4,24 @@
 use bytes::Bytes;
 
 use super::{Keyspace, Record, Type};
-use crate::layout::PhysicalDb;
 
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     /// Somebody waits.
     wanted: bool,
-    keys: Vec<(PhysicalDb, Bytes)>,
+    /// By logical database: what becomes of that later in the operation, or the transaction, does not change whose turn it is.
+    keys: Vec<(usize, Bytes)>,
     /// So many are of operations that succeeded.
     kept: usize,
 }
 
 impl Ready {
     /// A record was put.
-    pub(super) fn note(&mut self, record: &Record, db: PhysicalDb, user_key: &Bytes) {
-        if self.wanted && matches!(record.kind, Type::List | Type::SortedSet | Type::Stream) {
+    pub(super) fn note(&mut self, record: &Record, logical: impl FnOnce() -> Option<usize>, user_key: &Bytes) {
+        if self.wanted
+            && matches!(record.kind, Type::List | Type::SortedSet | Type::Stream)
+            && let Some(db) = logical()
+        {
             self.keys.push((db, user_key.clone()));
         }
     }
@@ -41,7 +44,6 @@ impl Keyspace<'_> {
     /// Hands over the keys put since the last time, in order: each with its logical database.
     pub fn take_ready(&mut self) -> Vec<(usize, Bytes)> {
         self.ready.kept = 0;
-        let keys = std::mem::take(&mut self.ready.keys);
-        keys.into_iter().filter_map(|(home, key)| Some((self.databases.logical(home)?, key))).collect()
+        std::mem::take(&mut self.ready.keys)
     }
 }
