@@ -134,6 +134,8 @@ catalogue! {
     NETWORK_WRITE = "network.write";
     /// A connection handles what it has read. `panic`: its task panics.
     NETWORK_CONNECTION = "network.connection";
+    /// The engine is asked for its figures. `write-stall`: they say that it is about to stop writes.
+    ENGINE_STATISTICS = "engine.statistics";
 }
 
 /// What is armed at `point`, if anything. Each call counts as one pass.

@@ -184,6 +184,35 @@ fn a_write_stop_holds_writes_only_and_leaves_no_doubt() {
     }
 }
 
+/// R6.3: the engine is about to slow writes. They are held to a pace before it does, all of them are answered, and nobody
+/// else waits; with the pressure goes the pace.
+#[test]
+fn writes_are_held_to_a_pace_while_the_engine_is_near_its_own_slowdown_and_nobody_else_is() {
+    let server = start(&[]);
+    let (mut writer, mut client) = (server.client(), server.client());
+    writer.check(&[("SET hot 1", "OK")]);
+    assert_eq!((info(&mut client, "write_pace"), info(&mut client, "write_paced_ms")), ("0".into(), "0".into()));
+    arm(&server, "engine.statistics", "return(write-stall)");
+    eventually("there is a pace", || info(&mut client, "write_pace") != "0");
+    let value = "x".repeat(100_000);
+    for number in 0..80 {
+        writer.send(&["SET", &format!("k:{number}"), &value]);
+    }
+    client.check(&[("PING", "PONG"), ("GET hot", "\"1\""), ("MGET hot x", "1) \"1\"\n2) (nil)")]);
+    for _ in 0..80 {
+        assert_eq!(writer.read().to_string(), "OK");
+    }
+    // Eight megabytes at sixteen a second, but for the last pause, which nobody waits for.
+    let paced_ms: u64 = info(&mut client, "write_paced_ms").parse().expect("a number");
+    assert!((300..=1000).contains(&paced_ms), "{paced_ms} ms");
+    arm(&server, "engine.statistics", "off");
+    eventually("the pace goes", || info(&mut client, "write_pace") == "0");
+    let before = info(&mut client, "write_paced_ms");
+    writer.check(&[("SET k:0 1", "OK"), ("DBSIZE", "(integer) 81")]);
+    assert_eq!(info(&mut client, "write_paced_ms"), before);
+    assert_eq!(info(&mut client, "requests_timed_out"), "0");
+}
+
 /// R6.2: the disk is full. Writes are refused, reads go on, and writes come back by themselves.
 #[test]
 fn a_full_disk_refuses_writes_clearly_and_heals() {
