@@ -166,7 +166,8 @@ fn a_storage_side_that_starts_anew_is_not_ready_until_it_has() {
 /// R6.4: the channel is full of writes. The health port answers all the same, and says so.
 #[test]
 fn a_full_channel_is_failing_and_the_health_port_answers_at_once() {
-    let flags = ["--channel-capacity", "16", "--batch-size", "16", "--request-timeout", "60000", "--breaker-failures", "0"];
+    let flags =
+        ["--channel-capacity", "16", "--batch-size", "16", "--request-timeout", "60000", "--breaker-failures", "0"];
     let server = Probed::start(&flags);
     let mut writers: Vec<Client> = (0..64).map(|_| server.client()).collect();
     writers[0].check(&[("SET k v", "OK")]);
