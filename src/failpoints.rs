@@ -134,6 +134,12 @@ catalogue! {
     NETWORK_WRITE = "network.write";
     /// A connection handles what it has read. `panic`: its task panics.
     NETWORK_CONNECTION = "network.connection";
+    /// The engine is asked for its figures. `write-stall`: they say that it is about to stop writes.
+    ENGINE_STATISTICS = "engine.statistics";
+    /// The storage runtime runs, ten times a second. `drop`: it ends, under all that runs in it.
+    STORAGE_RUNTIME = "storage.runtime";
+    /// The sweeper, which looks after the deadlines of all connections, begins a round. `panic`.
+    NETWORK_SWEEP = "network.sweep";
 }
 
 /// What is armed at `point`, if anything. Each call counts as one pass.

@@ -112,6 +112,9 @@ pub const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How long to wait after an accept error (out of file descriptors, mostly) before the next try.
 pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
+/// A task that serves all connections and panicked is started again after this.
+pub const NETWORK_TASK_RESTART_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often it is looked whether the disk's reserve is touched.
 pub const RESERVE_INTERVAL: Duration = Duration::from_millis(100);
 /// Unless `disk-reserve` says otherwise, a twentieth of the disk is kept free, but no less than this …

@@ -66,6 +66,17 @@ async fn fulfil(wish: Wish, manager: &mut RuntimeManager, rounds: &mut Rounds) -
     match wish {
         Wish::Nothing => {
             rounds.run(manager.server());
+            let now = manager.server().env.clock.now();
+            if manager.storage_is_lost() && !rounds.rebuild.ask(now) {
+                let reason = format!("the storage runtime ended {} times in a row", limits::REOPENS_MAX);
+                manager.server().trouble.give_up(reason);
+            }
+            if rounds.rebuild.is_due(now) {
+                let what = "the storage runtime has ended: building it anew";
+                manager.server().report(Report::new(Category::Recovery, Severity::Error, Side::Storage, what));
+                manager.rebuild_storage().await?;
+                tracing::info!(health = ?manager.health(), "the storage runtime was built anew");
+            }
             if rounds.reopen.is_due(manager.server().env.clock.now()) {
                 let what = "the engine has failed: opening it anew";
                 manager.server().report(Report::new(Category::Recovery, Severity::Error, Side::Storage, what));
@@ -114,9 +125,10 @@ struct Rounds {
     watched_at: Duration,
     logged_at: Duration,
     reopen: Reopen,
+    rebuild: Reopen,
 }
 
-/// When to open the engine anew: the more often lately, the later.
+/// When to open the engine anew, or to build the storage runtime anew: the more often lately, the later.
 #[derive(Default)]
 struct Reopen {
     due: Option<Duration>,

@@ -184,6 +184,35 @@ fn a_write_stop_holds_writes_only_and_leaves_no_doubt() {
     }
 }
 
+/// R6.3: the engine is about to slow writes. They are held to a pace before it does, all of them are answered, and nobody
+/// else waits; with the pressure goes the pace.
+#[test]
+fn writes_are_held_to_a_pace_while_the_engine_is_near_its_own_slowdown_and_nobody_else_is() {
+    let server = start(&[]);
+    let (mut writer, mut client) = (server.client(), server.client());
+    writer.check(&[("SET hot 1", "OK")]);
+    assert_eq!((info(&mut client, "write_pace"), info(&mut client, "write_paced_ms")), ("0".into(), "0".into()));
+    arm(&server, "engine.statistics", "return(write-stall)");
+    eventually("there is a pace", || info(&mut client, "write_pace") != "0");
+    let value = "x".repeat(100_000);
+    for number in 0..80 {
+        writer.send(&["SET", &format!("k:{number}"), &value]);
+    }
+    client.check(&[("PING", "PONG"), ("GET hot", "\"1\""), ("MGET hot x", "1) \"1\"\n2) (nil)")]);
+    for _ in 0..80 {
+        assert_eq!(writer.read().to_string(), "OK");
+    }
+    // Eight megabytes at sixteen a second, but for the last pause, which nobody waits for.
+    let paced_ms: u64 = info(&mut client, "write_paced_ms").parse().expect("a number");
+    assert!((300..=1000).contains(&paced_ms), "{paced_ms} ms");
+    arm(&server, "engine.statistics", "off");
+    eventually("the pace goes", || info(&mut client, "write_pace") == "0");
+    let before = info(&mut client, "write_paced_ms");
+    writer.check(&[("SET k:0 1", "OK"), ("DBSIZE", "(integer) 81")]);
+    assert_eq!(info(&mut client, "write_paced_ms"), before);
+    assert_eq!(info(&mut client, "requests_timed_out"), "0");
+}
+
 /// R6.2: the disk is full. Writes are refused, reads go on, and writes come back by themselves.
 #[test]
 fn a_full_disk_refuses_writes_clearly_and_heals() {
@@ -656,6 +685,37 @@ fn a_writer_that_dies_again_and_again_ends_the_server_with_the_reason() {
     assert!(log.contains("the storage thread sto-writer failed 10 times in a row"), "{log}");
 }
 
+/// R1.3, R6.4: the whole storage runtime ends under its threads. Another is built over the same engine; clients stay
+/// connected, those that wait go on waiting, and each write is applied once.
+#[test]
+fn a_storage_runtime_that_ends_is_built_anew_and_clients_stay() {
+    let server = start(&[]);
+    let mut clients: Vec<Client> = (0..8).map(|_| server.client()).collect();
+    let (mut waiting, mut client) = (server.client(), server.client());
+    client.check(&[("SET hot 1", "OK")]);
+    waiting.send(&["BLPOP", "l", "0"]);
+    eventually("it waits", || info(&mut client, "blocked_clients") == "1");
+    for round in 1..=3 {
+        let starts = info(&mut client, "storage_starts");
+        arm(&server, "storage.runtime", "1*return(drop)");
+        for turn in 0..20 {
+            for client in &mut clients {
+                client.send(&["INCR", "n"]);
+            }
+            for client in &mut clients {
+                assert!(client.read().to_string().starts_with("(integer) "), "round {round}, turn {turn}");
+            }
+        }
+        eventually("it starts anew", || info(&mut client, "storage_starts") != starts);
+        client.check(&[("GET hot", "\"1\""), ("GET n", &format!("\"{}\"", round * 20 * 8))]);
+        client.check(&[("MGET hot x", "1) \"1\"\n2) (nil)"), ("KEYS h*", "1) \"hot\"")]);
+        eventually("it is well", || info(&mut client, "ready") == "1");
+    }
+    client.check(&[("RPUSH l x", "(integer) 1"), ("LLEN l", "(integer) 0")]);
+    assert_eq!(waiting.read().to_string(), "1) \"l\"\n2) \"x\"");
+    assert_eq!(server.log().matches("the storage runtime was built anew").count(), 3);
+}
+
 // ---- The error log -------------------------------------------------------------------------------------------------
 
 /// R6.5: both sides report the same request under the same id, each in its own stream, and each failure is counted.
@@ -734,6 +794,21 @@ fn a_connection_that_panics_takes_nobody_with_it() {
         assert!(lost || victim.try_send(&["PING"]).and_then(|()| victim.try_read()).is_err(), "{point}");
         eventually("others are served", || answers(&server));
     }
+}
+
+/// A task that all connections need comes back when it panics: deadlines are met afterwards as before.
+#[test]
+fn a_sweeper_that_panics_is_started_again_and_deadlines_are_met() {
+    let server = start(&[&TIMEOUT, &NEVER_OPEN]);
+    let mut client = server.client();
+    client.check(&[("SET k 1", "OK")]);
+    arm(&server, "network.sweep", "2*return(panic)");
+    let what = "a task of the network server panicked and is started again";
+    eventually("it is told", || server.log().matches(what).count() == 2);
+    arm(&server, "engine.write", "return(write-stall)");
+    fails(&mut client, "SET k 2", "TRYAGAIN");
+    arm(&server, "engine.write", "off");
+    eventually("writes go on", || client.ask("SET k 3") == "OK");
 }
 
 // ---- The breaker ---------------------------------------------------------------------------------------------------

@@ -163,6 +163,30 @@ fn a_storage_side_that_starts_anew_is_not_ready_until_it_has() {
     writer.check(&[("SET k x", "OK")]);
 }
 
+/// R6.4: the channel is full of writes. The health port answers all the same, and says so.
+#[test]
+fn a_full_channel_is_failing_and_the_health_port_answers_at_once() {
+    let flags =
+        ["--channel-capacity", "16", "--batch-size", "16", "--request-timeout", "60000", "--breaker-failures", "0"];
+    let server = Probed::start(&flags);
+    let mut writers: Vec<Client> = (0..64).map(|_| server.client()).collect();
+    writers[0].check(&[("SET k v", "OK")]);
+    server.arm("engine.write", "return(write-stall)");
+    for (index, writer) in writers.iter_mut().enumerate() {
+        writer.send(&["INCR", &format!("n:{index}")]);
+    }
+    server.becomes_unready(&["channel-queue: 100 % full, "]);
+    assert!(server.get("/metrics").1.contains("\nbulkhead_channel_waiting_clients "), "and the figures are there");
+    assert_eq!((server.get("/status.json").0, server.get("/").0), (200, 200));
+    server.client().check(&[("PING", "PONG"), ("GET k", "\"v\"")]);
+    server.arm("engine.write", "off");
+    for writer in &mut writers {
+        assert_eq!(writer.read().to_string(), "(integer) 1");
+    }
+    server.becomes_ready();
+    assert!(server.get("/healthz").1.contains(r#""check":"channel-queue","status":"ok""#));
+}
+
 #[test]
 fn a_full_disk_degrades_for_reads_go_on() {
     let server = Probed::start(&["--breaker-failures", "0"]);

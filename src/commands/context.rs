@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::CommandTable;
@@ -183,7 +184,7 @@ pub struct Server {
     /// The storage side, while it runs: for its figures. Its engine is not for the network side (R2.1).
     pub storage_state: ArcSwapOption<StorageState>,
     /// Where threads may wait for the disk: CONFIG REWRITE.
-    pub storage_domain: Arc<dyn Domain>,
+    pub storage_domain: Mutex<Arc<dyn Domain>>,
 }
 
 impl Server {

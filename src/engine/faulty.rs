@@ -11,7 +11,9 @@ use super::{
     WriteOptions,
 };
 use crate::config::RocksDbConfig;
-use crate::failpoints::{ENGINE_GET, ENGINE_SCAN, ENGINE_SYNC, ENGINE_WRITE, ENGINE_WRITTEN, Failpoint, Fault, fault};
+use crate::failpoints::{
+    ENGINE_GET, ENGINE_SCAN, ENGINE_STATISTICS, ENGINE_SYNC, ENGINE_WRITE, ENGINE_WRITTEN, Failpoint, Fault, fault,
+};
 
 /// Passes a place in the engine: fails or panics there if it is armed so.
 pub fn pass_engine(point: &'static Failpoint) -> Result<(), EngineError> {
@@ -140,7 +142,11 @@ impl Engine for FaultyEngine {
     }
 
     fn statistics(&self) -> EngineStatistics {
-        self.engine.statistics()
+        let statistics = self.engine.statistics();
+        match fault(&ENGINE_STATISTICS) {
+            Some(Fault::WriteStall) => EngineStatistics { pending_compaction_bytes: u64::MAX, ..statistics },
+            _ => statistics,
+        }
     }
 
     fn writes_stopped(&self) -> bool {

@@ -17,8 +17,8 @@ pub use host::{Host, NoHost, Space};
 pub use network::{Address, Incoming, ListenOptions, Listener, Network, Stream};
 pub use random::{Random, RandomSource};
 pub use runtime::{
-    BoxFuture, Domain, DomainSpec, Exit, Runtimes, Task, is_panicking, panic_message, spawn, spawn_engine_thread,
-    yield_now,
+    BoxFuture, Domain, DomainSpec, Exit, Runtimes, Task, caught, is_panicking, panic_message, spawn,
+    spawn_engine_thread, yield_now,
 };
 pub use shutdown::ShutdownRequest;
 

@@ -56,12 +56,29 @@ pub enum Exit {
 #[derive(Debug)]
 pub struct Task {
     exit: oneshot::Receiver<Exit>,
+    /// What [`Task::has_ended`] found.
+    ended: Option<Exit>,
 }
 
 impl Task {
     /// Waits for the end of the task.
     pub async fn exit(&mut self) -> Exit {
-        (&mut self.exit).await.unwrap_or(Exit::Dropped)
+        match self.ended.take() {
+            Some(exit) => exit,
+            None => (&mut self.exit).await.unwrap_or(Exit::Dropped),
+        }
+    }
+
+    /// Whether the task has ended, without waiting for it.
+    pub fn has_ended(&mut self) -> bool {
+        if self.ended.is_none() {
+            self.ended = match self.exit.try_recv() {
+                Ok(exit) => Some(exit),
+                Err(oneshot::error::TryRecvError::Closed) => Some(Exit::Dropped),
+                Err(oneshot::error::TryRecvError::Empty) => None,
+            };
+        }
+        self.ended.is_some()
     }
 }
 
@@ -86,20 +103,25 @@ pub fn spawn_engine_thread(
 fn watch(body: impl Future<Output = ()> + Send + 'static) -> (BoxFuture<'static, ()>, Task) {
     let (report, exit) = oneshot::channel();
     let watched = async move {
-        let mut body = Box::pin(body);
-        let exit = std::future::poll_fn(move |context| {
-            // Unwind safety: after a panic the future is dropped and nothing it owned is looked at again.
-            match std::panic::catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(context))) {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(())) => Poll::Ready(Exit::Finished),
-                Err(panic) => Poll::Ready(Exit::Panicked(panic_message(&*panic))),
-            }
-        })
-        .await;
+        let exit = caught(body).await;
         // Nobody need be listening.
         let _ = report.send(exit);
     };
-    (Box::pin(watched), Task { exit })
+    (Box::pin(watched), Task { exit, ended: None })
+}
+
+/// Runs `body` until it ends or panics.
+pub async fn caught(body: impl Future<Output = ()> + Send + 'static) -> Exit {
+    let mut body = Box::pin(body);
+    std::future::poll_fn(move |context| {
+        // Unwind safety: after a panic the future is dropped and nothing it owned is looked at again.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(Exit::Finished),
+            Err(panic) => Poll::Ready(Exit::Panicked(panic_message(&*panic))),
+        }
+    })
+    .await
 }
 
 /// Whether what is dropped right now is dropped by a panic.

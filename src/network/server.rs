@@ -1,5 +1,5 @@
 //! The network server: takes what the listeners accept, and gives each client a [`Connection`] of its own. An error of accept, or a
-//! panic of one connection, ends nothing but that.
+//! panic of one connection, ends nothing but that; a task that serves all of them is started again if it panics.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use super::listeners::{Adopted, Listeners, NetworkError, client_addresses};
 use super::sweeper;
 use crate::commands::Session;
 use crate::commands::context::Server;
-use crate::env::{BoxFuture, Exit, Incoming, Stream, Task, is_panicking};
+use crate::env::{BoxFuture, Exit, Incoming, Stream, Task, caught, is_panicking};
+use crate::limits;
 use crate::observe::{Category, Client, Report, Severity, Side};
 
 const MAX_CLIENTS_REPLY: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -49,22 +50,17 @@ impl NetworkServer {
     }
 
     fn start_tasks(&mut self, home: &Arc<Home>) {
-        let publishing = self.server.clone();
-        let publisher = async move {
-            tokio::select! {
-                biased;
-                () = publishing.shutdown.requested() => {}
-                () = publishing.pubsub.clone().publish_events(publishing.key_events.clone()) => {}
-            }
-        };
-        let bodies: [BoxFuture<'static, ()>; 2] = [Box::pin(publisher), Box::pin(sweeper::run(self.server.clone()))];
+        let publish = |server: Arc<Server>| -> BoxFuture<'static, ()> { Box::pin(publish(server)) };
+        let sweep = |server: Arc<Server>| -> BoxFuture<'static, ()> { Box::pin(sweeper::run(server)) };
+        let bodies: [fn(Arc<Server>) -> BoxFuture<'static, ()>; 2] = [publish, sweep];
         for body in bodies {
             let (stop, stopped) = oneshot::channel::<()>();
+            let server = self.server.clone();
             self.tasks.push(home.spawn(async move {
                 tokio::select! {
                     biased;
                     _ = stopped => {}
-                    () = body => {}
+                    () = keep(server, body) => {}
                 }
             }));
             self.stop_tasks.push(stop);
@@ -90,12 +86,27 @@ impl NetworkServer {
 
     async fn end_tasks(&mut self) {
         for mut task in std::mem::take(&mut self.tasks) {
-            if let Exit::Panicked(panic) = task.exit().await {
-                let what = "a task of the network server panicked: this is a bug";
-                let report = Report::new(Category::Panic, Severity::Error, Side::Network, what);
-                self.server.report(report.error(&panic));
-            }
+            task.exit().await;
         }
+    }
+}
+
+/// Publishes key events, until the server drains.
+async fn publish(server: Arc<Server>) {
+    tokio::select! {
+        biased;
+        () = server.shutdown.requested() => {}
+        () = server.pubsub.clone().publish_events(server.key_events.clone()) => {}
+    }
+}
+
+/// Runs what `body` makes until it ends, and again if it panics: everyone needs it.
+async fn keep(server: Arc<Server>, body: fn(Arc<Server>) -> BoxFuture<'static, ()>) {
+    while let Exit::Panicked(panic) = caught(body(server.clone())).await {
+        let what = "a task of the network server panicked and is started again: this is a bug";
+        let report = Report::new(Category::Panic, Severity::Error, Side::Network, what);
+        server.report(report.error(&panic));
+        server.env.clock.sleep(limits::NETWORK_TASK_RESTART_PAUSE).await;
     }
 }
 

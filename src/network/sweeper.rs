@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::commands::context::Server;
+use crate::failpoints::{self, Fault};
 use crate::limits;
 use crate::observe::{Category, Client, Report, Severity, Side};
 
@@ -35,6 +36,9 @@ pub async fn run(server: Arc<Server>) {
 }
 
 fn sweep(server: &Server) {
+    if failpoints::fault(&failpoints::NETWORK_SWEEP) == Some(Fault::Panic) {
+        panic!("failpoint {}", failpoints::NETWORK_SWEEP.name);
+    }
     let now_ms = server.env.clock.now().as_millis() as u64;
     let config = server.config.current();
     let timeout_ms = u64::from(config.network.idle_timeout_s) * 1000;

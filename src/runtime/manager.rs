@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::channel::{MessageChannel, StorageClient};
@@ -15,6 +16,7 @@ use crate::commands::context::{Reconfigure, Server};
 use crate::config::{Config, ConfigSetError, Directive, LiveConfig, Pairs, RocksDbConfig, RuntimeMode};
 use crate::engine::{Engine, EngineError};
 use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest};
+use crate::failpoints::{self, Fault};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache};
 use crate::limits;
 use crate::network::{Adopted, Bound, Home, HttpServer, NetworkError, NetworkServer, client_addresses, http_addresses};
@@ -72,12 +74,7 @@ impl RuntimeManager {
         let runtime = &current.runtime;
         let shared = runtime.mode == RuntimeMode::Single;
         let network_domain = build(&env, network_spec(&current))?;
-        // The storage runtime's own workers only keep its timers; the work is done on engine threads.
-        let storage_domain = if shared {
-            network_domain.clone()
-        } else {
-            build(&env, DomainSpec { name: "sto", threads: 1, engine_on_workers: false })?
-        };
+        let storage_domain = if shared { network_domain.clone() } else { build(&env, STORAGE_SPEC)? };
         let stats = Arc::new(ServerStats::new(env.clock.now()));
         stats.runtime.process.store(env.host.process().into());
         let (storage, channel) = StorageClient::new(
@@ -113,7 +110,7 @@ impl RuntimeManager {
             trouble: Arc::default(),
             reconfigure,
             storage_state: ArcSwapOption::empty(),
-            storage_domain: storage_domain.clone(),
+            storage_domain: Mutex::new(storage_domain.clone()),
         });
         Ok(RuntimeManager {
             network_home: Home::new(network_domain, server.stats.clone()),
@@ -196,6 +193,28 @@ impl RuntimeManager {
         }
         self.server.stats.health.set_phase(Phase::Serving);
         Ok(())
+    }
+
+    /// Whether the storage runtime has ended by itself, and with it whoever looked after the storage threads.
+    pub fn storage_is_lost(&mut self) -> bool {
+        let is_single = self.server.config.current().runtime.mode == RuntimeMode::Single;
+        if !is_single && failpoints::fault(&failpoints::STORAGE_RUNTIME) == Some(Fault::Drop) {
+            self.storage_domain.shutdown();
+        }
+        self.storage.as_mut().is_some_and(StorageServer::has_ended)
+    }
+
+    /// The storage runtime is lost: builds another one, and starts storage there over the same engine. What threads of the
+    /// old one still do does no harm: its writer is behind the gate, and readers have no effects.
+    pub async fn rebuild_storage(&mut self) -> Result<(), StartError> {
+        if self.server.config.current().runtime.mode == RuntimeMode::Dual {
+            let domain = build(&self.server.env, STORAGE_SPEC)?;
+            std::mem::replace(&mut self.storage_domain, domain.clone()).shutdown();
+            *self.server.storage_domain.lock() = domain;
+        }
+        // Those who counted are gone.
+        self.server.stats.runtime.threads_hung.set(0);
+        self.restart_storage().await
     }
 
     /// Closes an engine that is of no use any more.
@@ -479,6 +498,9 @@ struct Prepared {
     config: Config,
     changed: Vec<&'static Directive>,
 }
+
+/// The storage runtime's own workers only keep its timers; the work is done on engine threads.
+const STORAGE_SPEC: DomainSpec = DomainSpec { name: "sto", threads: 1, engine_on_workers: false };
 
 /// The network runtime that the configuration asks for. In `runtime-mode single` it is the only one.
 fn network_spec(config: &Config) -> DomainSpec {

@@ -338,6 +338,11 @@ impl StorageServer {
         self.state.threads.load(Ordering::Relaxed) == self.state.threads_wanted.load(Ordering::Relaxed)
     }
 
+    /// Whether it has ended by itself: nobody looks after its threads any more.
+    pub fn has_ended(&mut self) -> bool {
+        self.supervisors.iter_mut().any(Task::has_ended)
+    }
+
     /// Ends the loops, requests already queued included. The engine stays open: the caller keeps or closes it. A thread that
     /// does not come back within a bound is left alone: it goes with the process, or when it comes back.
     pub async fn stop(mut self) -> Arc<dyn Engine> {

@@ -143,7 +143,9 @@ where
                             continue;
                         }
                         End::Exit(Exit::Finished | Exit::Dropped) => return,
-                        End::Exit(Exit::Panicked(_)) if planted::is("panicked-thread-stays-dead") => return,
+                        End::Exit(Exit::Panicked(_)) if planted::is("panicked-thread-stays-dead") => {
+                            return std::future::pending().await;
+                        }
                         End::Exit(Exit::Panicked(panic)) => {
                             state.stats.runtime.threads_restarted.add(1);
                             (Category::Panic, "a storage thread panicked, starting it again", panic)

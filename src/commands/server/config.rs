@@ -158,7 +158,8 @@ fn rewrite(session: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Resul
     let mut answer = ReplyBuffer::new(session.protocol);
     Ok(Next::Wait(Box::pin(async move {
         let (env, config) = (server.env.clone(), server.config.clone());
-        let rewritten = on_engine_thread(&*server.storage_domain, move || {
+        let domain = server.storage_domain.lock().clone();
+        let rewritten = on_engine_thread(&*domain, move || {
             let original = match env.storage.read_file(&path) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
                 read => read?,
