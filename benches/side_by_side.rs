@@ -32,7 +32,7 @@ plain  SET, GET, INCR, MSET by redis-benchmark, 50 clients, pipeline 1 and 16: B
 mixed  80 % GET, 20 % SET by 50 clients while RocksDB compacts: runtime-mode dual and single
 collections  LPUSH LPOP LRANGE HSET HGETALL SADD SPOP ZADD ZRANGE ZRANGEBYSCORE by redis-benchmark, small ones and one of
        100,000 elements, pipeline 1 and 16: Bulkhead and redis-server
-beside GET, asked for at a fixed rate, while others ask for all of 1,000,000 elements again and again: both servers
+beside what a GET waits while others ask for all of 1,000,000 elements again and again: both servers
 queues push and pop, push and trim, in 16 windows each: whether what it costs stays the same";
 
 const SCENARIOS: [&str; 5] = ["plain", "mixed", "collections", "beside", "queues"];

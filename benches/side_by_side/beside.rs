@@ -1,8 +1,8 @@
 //! What a client waits for its GET while others ask for everything in something very large, again and again: HGETALL,
 //! SMEMBERS, ZRANGE 0 -1, LRANGE 0 -1, KEYS *.
 //!
-//! Those who GET ask at a fixed rate, whatever the answers take, and a wait counts from the moment at which it was due to be
-//! asked: so a server that stops for a second shows a second, not one slow reply.
+//! One client asks for one key a thousand times a second, or as often as it is answered; each wait counts from the moment at
+//! which that GET was sent.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -17,7 +17,7 @@ use crate::support::{Client, Server};
 use crate::table::thousands;
 
 const GREEDY_CLIENTS: usize = 2;
-const GETS_EACH_SECOND: u64 = 1_000;
+const GETS_EACH_SECOND: u32 = 1_000;
 /// Elements that are put into a collection with one command.
 const CHUNK: usize = 1_000;
 
@@ -67,7 +67,7 @@ pub fn run(plan: Plan) -> String {
         server.stop();
     }
     format!(
-        "Long reads of {} elements each beside {GETS_EACH_SECOND} GET a second, {} ms each; milliseconds:\n\n{table}",
+        "Long reads of {} elements each beside up to {GETS_EACH_SECOND} GET a second, {} ms each; milliseconds:\n\n{table}",
         thousands(plan.beside_elements as f64),
         plan.beside_ms
     )
@@ -102,14 +102,13 @@ fn measure(server: &Server, greedy: Option<&str>, window: Duration) -> (Vec<u64>
 
 fn get(port: u16, window: Duration) -> Vec<u64> {
     let mut client = Client::connect(port);
-    let (began, period) = (Instant::now(), Duration::from_secs(1) / GETS_EACH_SECOND as u32);
+    let (began, period) = (Instant::now(), Duration::from_secs(1) / GETS_EACH_SECOND);
     let mut waits_us = Vec::new();
-    let mut due = Duration::ZERO;
-    while due < window {
-        std::thread::sleep(due.saturating_sub(began.elapsed()));
+    while began.elapsed() < window {
+        let asked = Instant::now();
         assert_eq!(client.call(&["GET", "asked-for"]).to_string(), "\"value\"");
-        waits_us.push((began.elapsed() - due).as_micros() as u64);
-        due += period;
+        waits_us.push(asked.elapsed().as_micros() as u64);
+        std::thread::sleep(period.saturating_sub(asked.elapsed()));
     }
     waits_us.sort_unstable();
     waits_us
