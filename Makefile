@@ -138,7 +138,8 @@ deny: ## Licences, sources and banned crates of all dependencies (installs cargo
 	cargo deny check bans licenses sources
 
 .PHONY: page
-page: build-deps ## The status page in headless Chromium, and its pictures in docs/ (needs chromium)
+page: ## The status page in headless Chromium, and its pictures in docs/ (installs chromium)
+	@scripts/deps.sh page
 	cargo build --no-default-features --features failpoints
 	scripts/status-page.py $(TARGET_DIR)/debug/bulkhead-server docs
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building (`build`) or building and testing (`test`) needs and this machine lacks, with Debian's packages.
+# Installs what building (`build`), building and testing (`test`) or testing the status page (`page`) needs and this machine
+# lacks, with Debian's packages.
 # Asks for root only if something is missing.
 set -euo pipefail
 
@@ -12,6 +13,8 @@ need() { # PACKAGE REASON CHECK…: the package is missing if the check fails.
     echo "missing: $package ($reason)"
     missing+=("$package")
 }
+
+has_browser() { type -P chromium || type -P chromium-browser || type -P google-chrome; }
 
 # The library alone is not enough: bindgen also reads the compiler's own headers, which come in another package.
 has_libclang() {
@@ -38,6 +41,11 @@ if [[ ${1:-build} == test ]]; then
     need python3-venv 'redis-py and arq are installed with it' has_venv
     need npm 'ioredis and node-redis are installed with it' type -P npm
     need procps 'kill, with which the tests send signals' type -P kill
+fi
+
+if [[ ${1:-build} == page ]]; then
+    need python3 'drives the browser' type -P python3
+    need chromium 'shows the status page' has_browser
 fi
 
 ((${#missing[@]})) || exit 0

@@ -149,7 +149,7 @@ def main():
     pictures = sys.argv[2] if len(sys.argv) > 2 else None
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not browser:
-        raise SystemExit("chromium is missing: apt-get install chromium")
+        raise SystemExit("chromium is missing: `make page` installs it")
     port, http, devtools = free_port(), free_port(), free_port()
     directory = tempfile.mkdtemp()
     flags = ["--port", str(port), "--health-port", str(http), "--bind", "127.0.0.1", "--dir", directory]
