@@ -184,7 +184,8 @@ def main():
 
         check(page.evaluate("document.getElementById('phase').textContent") == "ready", "the page says that the server is ready")
         check(page.evaluate("Math.max(...seconds.map(s => s.commands))") > 100, "it sees the load")
-        check(page.evaluate("document.querySelectorAll('polyline').length") == 7, "every line of every chart is drawn")
+        fields = "new Set([...document.querySelectorAll('polyline')].map(line => line.dataset.field)).size"
+        check(page.evaluate(fields) == 7, "every line of every chart is drawn")
         rows = "[...document.querySelectorAll('#commands tbody tr')].map(row => row.cells[0].textContent)"
         check({"set", "incr", "ping"} <= set(page.evaluate(rows)), "commands are listed")
         checks = "[...document.querySelectorAll('ul.checks .badge')].length"
@@ -213,7 +214,10 @@ def main():
             arm(port, "writer.before-commit", "1*return(stall:8000)")
             status = "document.getElementById('status').textContent"
             eventually("the page shows the stall", lambda: page.evaluate(status) == "failing")
-            check(page.evaluate("document.getElementById('phase').textContent").startswith("not ready"), "a stall shows")
+            check(page.evaluate("document.getElementById('phase').textContent") == "not ready: storage-writer", "a stall shows")
+            last = "seconds[seconds.length - 1]"
+            check(page.evaluate(f"{last}.stall === 2 && {last}.writer_busy_ms > 500"), "the timeline has it")
+            check("–" in page.evaluate("document.querySelector('#latency .legend').textContent"), "a second without requests has no latency")
             if pictures:
                 page.picture(os.path.join(pictures, "status-stall.png"))
             eventually("the page shows its end", lambda: page.evaluate(status) == "ok")

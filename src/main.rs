@@ -52,7 +52,9 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 fn serve(loaded: Loaded) -> ExitCode {
-    let log = match start_logging(&loaded.config) {
+    let env = real::env();
+    let clock = env.clock.clone();
+    let log = match start_logging(&loaded.config, move || clock.unix_time()) {
         Ok(log) => log,
         Err(error) => {
             eprintln!("the log could not be started: {error}");
@@ -74,7 +76,7 @@ fn serve(loaded: Loaded) -> ExitCode {
         tracing::warn!(path = %path.display(), %error, "the pidfile could not be written");
     }
     let reloaded = config.clone();
-    let server = bulkhead::server::run(real::env(), config, shutdown.clone());
+    let server = bulkhead::server::run(env, config, shutdown.clone());
     let code = match real::block_on(shutdown, || reloaded.request_reload(), server) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {

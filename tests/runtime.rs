@@ -4,13 +4,14 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use support::{Client, Server, eventually, wait_until};
+use support::{Client, PATIENCE, Server, eventually, free_port, wait_until};
 
 /// R1.5, R2.5
 #[test]
@@ -79,6 +80,36 @@ fn a_request_has_one_name_in_the_logs_of_both_runtimes() {
     server.stop();
 }
 
+/// What systemd waits for before it starts what depends on the server, and before it asks why a stop takes long.
+#[test]
+fn the_init_system_is_told_of_readiness_and_of_the_stop() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let told = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).expect("the init system is told something");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let port = free_port();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_bulkhead-server"))
+        .args(["--port", &port.to_string(), "--supervised", "systemd", "--dir"])
+        .arg(dir.path())
+        .env("NOTIFY_SOCKET", &path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the server starts");
+    assert!(told().starts_with("READY=1\n"));
+    // Not a moment too early.
+    assert_eq!(Client::connect(port).ask("SET k v"), "OK");
+    let killed = Command::new("kill").args(["-s", "TERM", &server.id().to_string()]).status().expect("kill to run");
+    assert!(killed.success());
+    assert_eq!(told(), "STOPPING=1");
+    assert!(server.wait().expect("its end").success());
+}
+
 fn thread_names(pid: u32) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
     // A thread that ended meanwhile has no name any more.
@@ -130,6 +161,62 @@ fn busy(done: &Arc<AtomicBool>, mut work: impl FnMut(u64) + Send + 'static) -> J
         }
         rounds
     })
+}
+
+/// redis-benchmark, over and over. It ends at the first error that it is told, and waits for every reply: for ever, so it does
+/// not outlive this value.
+struct Benchmark {
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Drop for Benchmark {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended by itself.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+impl Benchmark {
+    fn start(port: u16) -> Benchmark {
+        let process = Command::new("redis-benchmark")
+            .args(["-p", &port.to_string(), "-t", "set,get,incr,lpush", "-n", "4000", "-P", "4", "-c", "20", "-q"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("redis-benchmark, which `make deps` installs");
+        Benchmark { port, process: Some(process) }
+    }
+
+    /// It goes on being answered.
+    fn assert_served(&mut self, operator: &mut Client) {
+        let mut calls = || {
+            let text = operator.ask("INFO commandstats");
+            let of = |name: &str| text.split_once(&format!("cmdstat_{name}:calls="))?.1.split(',').next()?.parse().ok();
+            ["set", "lpush"].map(|name| of(name).unwrap_or(0u64)).iter().sum::<u64>()
+        };
+        let before = calls();
+        eventually("redis-benchmark gets replies", || {
+            if self.process.as_mut().is_some_and(|process| process.try_wait().expect("a child of ours").is_some()) {
+                let next = Benchmark::start(self.port);
+                std::mem::replace(self, next).end();
+            }
+            calls() > before + 1000
+        });
+    }
+
+    /// Waits until it has all its replies.
+    fn end(mut self) {
+        let process = self.process.take().expect("it runs");
+        let output = process.wait_with_output().expect("redis-benchmark ends");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && !said.contains("rror"), "{said}");
+        assert_eq!(said.matches("requests per second").count(), 4, "{said}");
+    }
 }
 
 fn info(client: &mut Client, name: &str) -> u64 {
@@ -205,13 +292,7 @@ fn the_network_runtime_is_resized_under_load_and_no_reply_is_lost() {
             next += 1;
         }
     });
-    let benchmark = Command::new("redis-benchmark")
-        .args(["-p", &port.to_string(), "-t", "set,get,incr,lpush", "-n", "10000", "-P", "4", "-q"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("redis-benchmark, which `make deps` installs");
+    let mut benchmark = Benchmark::start(port);
 
     for threads in [1, 4, 2, 3] {
         let mut timed = server.client();
@@ -224,6 +305,7 @@ fn the_network_runtime_is_resized_under_load_and_no_reply_is_lost() {
             info(&mut operator, "network_runtimes") == 1 && pool as u64 == threads
         });
         assert_eq!(timed.read().to_string(), "(nil)", "a timeout moves with its connection");
+        benchmark.assert_served(&mut operator);
     }
     assert!(info(&mut operator, "connections_moved") >= 40, "ten clients at least, four times");
     // Who is in a command of the network side stays for its reply, and holds up nobody else.
@@ -235,9 +317,7 @@ fn the_network_runtime_is_resized_under_load_and_no_reply_is_lost() {
     assert_eq!(asleep.read().to_string(), "OK");
     eventually("it has followed", || info(&mut operator, "network_runtimes") == 1);
 
-    let output = benchmark.wait_with_output().expect("redis-benchmark ends");
-    // It ends at the first error.
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&[output.stdout, output.stderr].concat()));
+    benchmark.end();
     done.store(true, Ordering::Relaxed);
     let acknowledged: u64 = workers.into_iter().map(|worker| worker.join().expect("a writer was refused")).sum();
     assert_eq!(operator.ask("GET counter"), format!("\"{acknowledged}\""));
@@ -253,4 +333,44 @@ fn the_network_runtime_is_resized_under_load_and_no_reply_is_lost() {
     assert_eq!(idle.ask("PING"), "PONG");
     server.stop();
     assert!(!socket.exists(), "the socket's file goes with the server");
+}
+
+/// R5.4: so are both pools, in turns, growing and shrinking, with redis-benchmark at work all the time.
+#[test]
+fn both_pools_grow_and_shrink_under_load_and_no_reply_is_lost() {
+    let server = Server::start(&["--network-threads", "1", "--storage-threads", "2", "--record-cache-size", "0"]);
+    let done = Arc::new(AtomicBool::new(false));
+    // Each counts for itself, so that a reply that is lost, doubled or another's shows at once.
+    let workers: Vec<JoinHandle<u64>> = (0..3)
+        .map(|worker| {
+            let mut client = server.client();
+            busy(&done, move |round| {
+                client
+                    .send_raw(format!("INCR own:{worker}\r\nGET own:{worker}\r\nECHO {worker}-{round}\r\n").as_bytes());
+                let replies: Vec<String> = (0..3).map(|_| client.read().to_string()).collect();
+                let count = round + 1;
+                let expected = [format!("(integer) {count}"), format!("\"{count}\""), format!("\"{worker}-{round}\"")];
+                assert_eq!(replies, expected);
+            })
+        })
+        .collect();
+    let mut operator = server.client();
+    let mut benchmark = Benchmark::start(server.port);
+    for (network, storage) in [(3, 2), (3, 5), (1, 5), (1, 1), (2, 3)] {
+        let change = format!("CONFIG SET network-threads {network} storage-threads {storage}");
+        assert_eq!(operator.ask(&change), "OK");
+        eventually("both pools have their size, and the old threads are gone", || {
+            let names = thread_names(server.pid());
+            let count = |pool: &str| names.iter().filter(|name| name.starts_with(pool)).count();
+            info(&mut operator, "network_runtimes") == 1 && (count("net-"), count("sto-reader-")) == (network, storage)
+        });
+        benchmark.assert_served(&mut operator);
+    }
+    benchmark.end();
+    done.store(true, Ordering::Relaxed);
+    for (worker, rounds) in workers.into_iter().enumerate() {
+        let rounds = rounds.join().expect("a client was refused or cut off");
+        assert_eq!(operator.ask(&format!("GET own:{worker}")), format!("\"{rounds}\""));
+    }
+    server.stop();
 }

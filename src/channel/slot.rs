@@ -243,9 +243,7 @@ impl<T> Responder<T> {
         }
         self.slot.take().map(|slot| Started { slot: Some(slot), prepared: None })
     }
-}
 
-impl<T> Responder<T> {
     /// Lets the sender look again whether it still waits rightly.
     pub fn wake(&self) {
         let waker = self.slot.as_ref().and_then(|slot| slot.lock().waker.take());

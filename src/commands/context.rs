@@ -3,21 +3,22 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::CommandTable;
 use super::table::Call;
-use crate::channel::{KeyEventQueue, StorageClient, StorageCommand, Waiters};
+use crate::channel::{KeyEventQueue, StorageClient, Waiters};
 use crate::config::{ConfigSetError, LiveConfig, Pairs};
 use crate::env::{Domain, Env, ShutdownRequest};
-use crate::keyspace::{DatabaseMap, KeyspaceStats, RecordCache, WatchSet, Watches};
-use crate::observe::{Client, Clients, Report, ServerStats};
+use crate::keyspace::{DatabaseMap, KeyspaceStats, Operation, RecordCache, WatchSet, Watches};
+use crate::observe::{Client, Clients, HostFacts, Report, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
 use crate::resp::{CommandArgs, Protocol};
-use crate::storage::{BackgroundTaskManager, EngineTrouble, StorageState, Surroundings, answer_from_memory};
+use crate::storage::{BackgroundTaskManager, EngineTrouble, MemoryReads, StorageState, Surroundings};
 
 /// What the connection does after a network-side command.
 pub enum Next {
@@ -30,6 +31,8 @@ pub enum Next {
     /// The reply takes time: the connection awaits these bytes (encoded for the session's protocol) and goes on decoding
     /// only after them. Never for anything that a stalled disk could hold up, unless the command is about the disk.
     Wait(Pin<Box<dyn Future<Output = Bytes> + Send>>),
+    /// The rest is for storage: it runs this, and the reply is its.
+    Storage(Box<dyn Operation>),
     /// EXEC: the connection runs these commands, unless what is watched was touched.
     Exec(Vec<Queued>, Option<WatchSet>),
     /// Nothing is sent: the server is going down and the connection ends with it (SHUTDOWN).
@@ -117,9 +120,8 @@ impl Session {
         self.protocol == Protocol::Resp2 && self.subscriber.as_ref().is_some_and(|subscriber| !subscriber.is_idle())
     }
 
-    /// Runs a command that only reads, if the records in memory suffice for it: appends its reply to `replies`. `false`:
-    /// they do not, and nothing has happened. `random` seeds what it draws.
-    pub fn answer_from_memory(&self, random: u64, command: &StorageCommand, replies: &mut BytesMut) -> bool {
+    /// To answer commands from the records in memory, beginning at monotonic time `now`.
+    pub fn memory_reads(&self, now: Duration) -> MemoryReads<'_> {
         let server = &*self.server;
         let surroundings = Surroundings {
             env: &server.env,
@@ -127,7 +129,7 @@ impl Session {
             stats: &server.stats,
             databases: &server.databases,
         };
-        answer_from_memory(surroundings, &server.records, random, command, &self.client, replies)
+        MemoryReads::begin(surroundings, &server.records, &self.client, now)
     }
 
     /// RESET: as a new connection, except for its id and address.
@@ -168,6 +170,8 @@ pub struct Server {
     pub shutdown: Arc<ShutdownRequest>,
     /// 40 hexadecimal digits, new at every start (INFO's `run_id`).
     pub run_id: String,
+    /// Of the machine, for INFO.
+    pub facts: HostFacts,
     /// Asks for the storage side to be started anew (DEBUG RESTART-STORAGE).
     pub storage_restart: Notify,
     /// What has befallen the engine.
@@ -188,8 +192,8 @@ impl Server {
         self.stats.error_log.report(self.env.clock.now(), report);
     }
 
-    /// Clients that wait in a blocking command.
+    /// Clients that wait in a blocking command, or that CLIENT PAUSE holds up.
     pub fn blocked_clients(&self) -> u64 {
-        self.waiters.len() as u64 + self.stats.clients_in_wait.get()
+        self.waiters.len() as u64 + self.stats.clients_held.get()
     }
 }

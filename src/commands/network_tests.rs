@@ -80,7 +80,7 @@ impl TestClient {
         match self.call(&args, &mut reply) {
             Ok(Next::Done | Next::Pushed) => {}
             Ok(Next::Close | Next::Shutdown) => self.closed = true,
-            Ok(Next::Exec(..)) => panic!("EXEC needs a connection"),
+            Ok(Next::Exec(..) | Next::Storage(_)) => panic!("{line} needs a connection"),
             Ok(Next::Wait(future)) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 reply.append_raw(&runtime.block_on(future));

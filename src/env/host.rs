@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::observe::{PoolUsage, ProcessUsage};
+use crate::observe::{HostFacts, PoolUsage, ProcessUsage};
 
 pub trait Host: Send + Sync {
     /// Tells the init system something (`READY=1`, `STOPPING=1`), in the words of sd_notify. Nobody need be listening.
@@ -14,7 +14,10 @@ pub trait Host: Send + Sync {
     /// What lies in a directory. May block.
     fn space(&self, directory: &Path) -> io::Result<Space>;
 
-    /// What this process uses.
+    /// What does not change.
+    fn facts(&self) -> HostFacts;
+
+    /// What this process uses. Takes a few files, so not for whoever asks often.
     fn process(&self) -> ProcessUsage;
 
     /// What its threads use, pool by pool. Takes a few files for each thread, so not for a network thread.
@@ -38,6 +41,10 @@ impl Host for NoHost {
 
     fn space(&self, _: &Path) -> io::Result<Space> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn facts(&self) -> HostFacts {
+        HostFacts::default()
     }
 
     fn process(&self) -> ProcessUsage {

@@ -26,7 +26,7 @@ use super::{
 use crate::config::{Config, Machine};
 use crate::engine::thread::mark_engine_thread;
 use crate::engine::{Engine, EngineError};
-use crate::observe::{PoolUsage, ProcessUsage};
+use crate::observe::{HostFacts, PoolUsage, ProcessUsage};
 
 /// The production environment.
 pub fn env() -> Env {
@@ -370,6 +370,10 @@ impl Host for RealHost {
             }
         }
         Ok(space)
+    }
+
+    fn facts(&self) -> HostFacts {
+        HostFacts::read()
     }
 
     fn process(&self) -> ProcessUsage {

@@ -45,6 +45,14 @@ pub struct KeyspaceEvents {
     pub expired: u64,
 }
 
+impl std::ops::AddAssign for KeyspaceEvents {
+    fn add_assign(&mut self, more: KeyspaceEvents) {
+        self.hits += more.hits;
+        self.misses += more.misses;
+        self.expired += more.expired;
+    }
+}
+
 /// What the configuration says about values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ValueLimits {

@@ -7,7 +7,7 @@
 mod blocked;
 mod exec;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -21,7 +21,9 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use uuid::Builder;
 
 use super::home::{CurrentHome, Home};
-use crate::channel::{InFlight, Outgoing, ReplyShare, RequestId, Step, StorageCommand, StorageResponse, Submitted};
+use crate::channel::{
+    InFlight, Outgoing, ReplyShare, RequestId, Step, StorageCommand, StorageResponse, Submitted, Transaction,
+};
 use crate::commands::context::{Queued, ReplyMode};
 use crate::commands::secrets::is_secret;
 use crate::commands::spec::NetworkHandler;
@@ -61,6 +63,8 @@ pub struct Connection {
     homes: Arc<CurrentHome>,
     /// The number of the home that it lives in.
     home: u64,
+    /// The monotonic clock, as last read since the connection woke.
+    at: Option<Duration>,
     /// When the replies in `output` were sent for, and when storage was done with them, on the monotonic clock.
     replying_since: Option<(Duration, Duration)>,
 }
@@ -79,12 +83,67 @@ enum Held {
 #[derive(Default)]
 struct Batch {
     steps: Vec<Step>,
+    /// Steps at its beginning that only read.
+    reads: usize,
     bytes: usize,
     runs: bool,
     writes: bool,
 }
 
+thread_local! {
+    /// Room for the steps of a batch that never leaves its connection.
+    static SPARE: Cell<Vec<Step>> = const { Cell::new(Vec::new()) };
+}
+
 impl Batch {
+    fn push_run(&mut self, command: StorageCommand, writes: bool) {
+        self.runs = true;
+        self.writes |= writes;
+        let bytes = command.args.frame_len();
+        self.push(Step::Run(command), bytes, !writes);
+    }
+
+    /// Adds a transaction: it runs as a whole, and in storage.
+    fn push_exec(&mut self, transaction: Transaction, bytes: usize, writes: bool) {
+        self.runs = true;
+        self.writes |= writes;
+        self.push(Step::Exec(transaction), bytes, false);
+    }
+
+    /// Adds a reply that is known already.
+    fn push_reply(&mut self, bytes: Bytes) {
+        let len = bytes.len();
+        self.push(Step::Reply(bytes), len, true);
+    }
+
+    fn push(&mut self, step: Step, bytes: usize, only_reads: bool) {
+        if self.steps.capacity() == 0 {
+            self.steps = SPARE.take();
+        }
+        if only_reads && self.reads == self.steps.len() {
+            self.reads += 1;
+        }
+        self.bytes += bytes;
+        self.steps.push(step);
+    }
+
+    /// The first `count` steps, which only read, are done.
+    fn remove(&mut self, count: usize) {
+        if count == self.steps.len() {
+            self.steps.clear();
+            SPARE.set(std::mem::take(self).steps);
+            return;
+        }
+        for step in self.steps.drain(..count) {
+            self.bytes -= match step {
+                Step::Run(command) => command.args.frame_len(),
+                Step::Reply(bytes) => bytes.len(),
+                Step::Wait(_) | Step::Exec(_) => unreachable!("invariant: these do not count as reads"),
+            };
+        }
+        self.reads -= count;
+    }
+
     fn is_full(&self) -> bool {
         self.steps.len() >= limits::REQUEST_OPERATIONS_MAX || self.bytes >= limits::REQUEST_BYTES_MAX
     }
@@ -165,6 +224,7 @@ impl Connection {
             random,
             homes,
             home: home.number(),
+            at: None,
             replying_since: None,
         }
     }
@@ -188,14 +248,16 @@ impl Connection {
             if self.is_to_move() {
                 return Some(self);
             }
-            match self.event().await {
+            let event = self.event().await;
+            self.at = None;
+            match event {
                 Event::Input(count) => {
                     if failpoints::fault(&failpoints::NETWORK_CONNECTION).is_some() {
                         panic!("failpoint {}", failpoints::NETWORK_CONNECTION.name);
                     }
                     self.session.server.stats.net_input_bytes.add(count as u64);
                     self.session.server.stats.socket_reads.add(1);
-                    client.last_active_ms.store(self.now_ms(), Ordering::Relaxed);
+                    client.last_active_ms.store(self.now().as_millis() as u64, Ordering::Relaxed);
                 }
                 Event::InputClosed if planted::is("half-close-drops-replies") => break,
                 Event::InputClosed => {
@@ -279,8 +341,15 @@ impl Connection {
         self.session.server.shutdown.is_requested()
     }
 
-    fn now_ms(&self) -> u64 {
-        self.session.server.env.clock.now().as_millis() as u64
+    /// The monotonic clock: as read since the connection woke, if it was.
+    fn now(&mut self) -> Duration {
+        *self.at.get_or_insert_with(|| self.session.server.env.clock.now())
+    }
+
+    /// What was read of the clock does not hold any more. Returns it as of now, if anybody measures.
+    fn look_again(&mut self) -> Duration {
+        self.at = (!cfg!(feature = "unmeasured")).then(|| self.session.server.env.clock.now());
+        self.at.unwrap_or_default()
     }
 
     /// Lets CLIENT LIST and the sweeper see the buffers.
@@ -297,10 +366,11 @@ impl Connection {
         if !self.may_decode() {
             return false;
         }
-        let began = self.session.server.env.clock.moment();
+        let began = self.now();
         let mut limits = self.decode_limits();
         let mut commands = 0;
         let mut last = None;
+        let mut is_broken = false;
         while self.may_decode() {
             limits.authenticated = self.session.authenticated;
             match self.decoder.decode(&mut self.input, &limits) {
@@ -317,20 +387,21 @@ impl Connection {
                 Err(error) => {
                     self.reply_error(&CommandError::custom(format!("ERR {error}")));
                     self.closing = true;
-                    return true;
+                    is_broken = true;
                 }
             }
         }
         let server = &self.session.server;
         server.stats.commands_processed.add(commands);
-        if commands > 0 {
-            server.stats.runtime.decode.record(server.env.clock.moment().saturating_sub(began));
-        }
         self.session.client.commands.fetch_add(commands, Ordering::Relaxed);
+        if commands > 0 {
+            let took = self.look_again().saturating_sub(began);
+            self.session.server.stats.runtime.decode.record(took);
+        }
         if let Some(call) = last {
             self.publish_last_command(&call);
         }
-        commands > 0
+        commands > 0 || is_broken
     }
 
     fn may_decode(&self) -> bool {
@@ -470,26 +541,38 @@ impl Connection {
         let (db, protocol, silent) = (self.session.db, self.session.protocol, self.is_silent());
         let writes = call.command.writes();
         let command = storage_command(&call, operation, args, db, protocol, silent);
-        if writes || !self.answer_from_memory(&command) {
-            self.batch.bytes += command.args.frame_len();
-            self.batch.runs = true;
-            self.batch.writes |= writes;
-            self.batch.steps.push(Step::Run(command));
-        }
+        self.batch.push_run(command, writes);
         self.advance_reply_mode();
     }
 
-    /// Answers a command that only reads at once, if everything before it is answered and its records are in memory.
-    fn answer_from_memory(&mut self, command: &StorageCommand) -> bool {
+    /// Answers the commands at the beginning of the batch that only read, as far as their records are in memory and there is
+    /// room for replies: everything before them is answered.
+    fn answer_from_memory(&mut self) {
+        let now = self.now();
         let server = &self.session.server;
-        let is_next = self.batch.steps.is_empty() && matches!(self.pending, Pending::Nothing);
         // Notifications are for storage to order (`keymiss` is one of a read).
         let notifies = !server.config.current().commands.keyspace_events.is_empty();
-        if !is_next || notifies || server.clients.paused(server.env.clock.now()).is_some() {
-            return false;
+        if self.batch.reads == 0 || notifies || server.clients.paused(now).is_some() {
+            return;
         }
-        let random = self.random.next_u64();
-        self.session.answer_from_memory(random, command, &mut self.output)
+        let mut reads = self.session.memory_reads(now);
+        let mut done = 0;
+        for step in &self.batch.steps[..self.batch.reads] {
+            if self.output.len() >= limits::OUTPUT_PAUSE_BYTES {
+                break;
+            }
+            match step {
+                Step::Reply(bytes) => self.output.extend_from_slice(bytes),
+                Step::Run(command) if reads.answer(self.random.next_u64(), command, &mut self.output) => {}
+                Step::Run(_) | Step::Wait(_) | Step::Exec(_) => break,
+            }
+            done += 1;
+        }
+        drop(reads);
+        if done > 0 {
+            self.batch.remove(done);
+            self.at = None;
+        }
     }
 
     /// Runs a network-side command now and answers it.
@@ -500,12 +583,13 @@ impl Connection {
                 self.push_reply(reply);
             }
             Ok((_, Next::Exec(queue, watches))) => self.begin_exec(queue, watches),
+            Ok((_, Next::Storage(operation))) => self.push_run(call.clone(), operation, args.clone()),
             Ok((reply, next)) => {
                 self.finish_command(Ok(reply));
                 match next {
                     Next::Close | Next::Shutdown => self.closing = true,
                     Next::Wait(future) => self.pending = Pending::Handler(future),
-                    Next::Done | Next::Pushed | Next::Exec(..) => {}
+                    Next::Done | Next::Pushed | Next::Exec(..) | Next::Storage(_) => {}
                 }
             }
             Err(error) => self.finish_command(Err(error)),
@@ -524,7 +608,9 @@ impl Connection {
         let result = handler(&mut self.session, args, &mut reply);
         let took = self.session.server.env.clock.moment().saturating_sub(started);
         call.counters.record(took, result.is_err());
-        if !call.command.has(Flag::SkipSlowlog) {
+        // What takes time tells itself how much of it was work.
+        let is_over = !matches!(result, Ok(Next::Wait(_) | Next::Storage(_)));
+        if is_over && !call.command.has(Flag::SkipSlowlog) {
             let server = &self.session.server;
             let is_fast = call.command.has(Flag::Fast);
             let ran = Ran { args, client: &self.session.client, took, is_fast };
@@ -563,8 +649,7 @@ impl Connection {
         if self.batch.steps.is_empty() && is_next {
             self.output.extend_from_slice(&bytes);
         } else {
-            self.batch.bytes += bytes.len();
-            self.batch.steps.push(Step::Reply(bytes));
+            self.batch.push_reply(bytes);
         }
     }
 
@@ -597,6 +682,14 @@ impl Connection {
             return false;
         }
         if self.batch.runs {
+            self.answer_from_memory();
+            if self.batch.steps.is_empty() {
+                return true;
+            }
+            if self.batch.reads > 0 && self.output.len() >= limits::OUTPUT_PAUSE_BYTES {
+                // They go on once the client has read.
+                return false;
+            }
             if let Some(pause) = self.pause(self.batch.writes) {
                 self.pending = Pending::Paused(pause);
                 return false;
@@ -640,14 +733,15 @@ impl Connection {
     }
 
     /// CLIENT PAUSE: what to wait for before a batch, or a transaction, may go.
-    fn pause(&self, writes: bool) -> Option<BoxFuture<'static, ()>> {
+    fn pause(&mut self, writes: bool) -> Option<BoxFuture<'static, ()>> {
+        let now = self.now();
         let server = self.session.server.clone();
-        let now = server.env.clock.now();
         let pause = server.clients.paused(now)?;
         if pause.kind == PauseKind::Write && !writes {
             return None;
         }
         Some(Box::pin(async move {
+            let _held = HeldUp::begin(&server.stats);
             let mut over = server.env.clock.sleep(pause.until.saturating_sub(now));
             tokio::select! {
                 biased;
@@ -658,8 +752,8 @@ impl Connection {
     }
 
     fn send(&mut self, submission: Submission) {
+        let sent_at = self.now();
         let server = &self.session.server;
-        let sent_at = server.env.clock.now();
         let deadline = sent_at + Duration::from_millis(server.config.current().runtime.request_timeout_ms);
         let outgoing = Outgoing {
             id: RequestId(Builder::from_random_bytes(self.random.next_u128().to_be_bytes()).into_uuid()),
@@ -726,7 +820,7 @@ impl Connection {
                 self.answer_with(error, command.protocol, command.silent);
             }
             Outcome::GaveUp(End::TimedOut | End::Gone) => {
-                command.counters.calls.add(1);
+                command.counters.record(Duration::ZERO, false);
                 if !command.silent {
                     let output = std::mem::take(&mut self.output);
                     let mut reply = ReplyBuffer::from_bytes(output, command.protocol);
@@ -974,4 +1068,20 @@ fn read_small(stream: &mut dyn Stream, input: &mut BytesMut, context: &mut Conte
             chunk.filled().len()
         })
     })
+}
+
+/// Counts a client that CLIENT PAUSE holds up, for as long as it does.
+struct HeldUp(Arc<crate::observe::ServerStats>);
+
+impl HeldUp {
+    fn begin(stats: &Arc<crate::observe::ServerStats>) -> HeldUp {
+        stats.clients_held.add(1);
+        HeldUp(stats.clone())
+    }
+}
+
+impl Drop for HeldUp {
+    fn drop(&mut self) {
+        self.0.clients_held.subtract(1);
+    }
 }

@@ -20,7 +20,7 @@ use crate::planted;
 /// Why the network side did not start, or does not listen where it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    #[error("cannot listen on {address}: {source}")]
+    #[error("Unable to listen on this port: {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error("cannot go on listening on {address} in a new runtime: {source}")]
     Adopt { address: String, source: io::Error },

@@ -15,8 +15,14 @@ const BUCKETS: usize = (((MAX_EXPONENT - MIN_EXPONENT) as usize) << PRECISION_BI
 /// server are never called.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    counts: OnceLock<Box<[AtomicU64; BUCKETS]>>,
+    /// Apart from this struct: threads that record in its neighbours share no cache line with it.
+    recorded: OnceLock<Box<Recorded>>,
+}
+
+#[derive(Debug)]
+struct Recorded {
     total_ns: AtomicU64,
+    counts: [AtomicU64; BUCKETS],
 }
 
 impl Histogram {
@@ -24,24 +30,50 @@ impl Histogram {
         if cfg!(feature = "unmeasured") {
             return;
         }
-        let counts = self.counts.get_or_init(|| Box::new([const { AtomicU64::new(0) }; BUCKETS]));
-        let ns = took.as_nanos();
-        counts[bucket(ns)].fetch_add(1, Ordering::Relaxed);
-        self.total_ns.fetch_add(ns as u64, Ordering::Relaxed);
+        self.add(bucket(took.as_nanos()), 1);
+        self.add_time(took.as_nanos() as u64);
+    }
+
+    /// Counts `count` durations of one [`bucket`]. What they took together is left to [`Histogram::add_time`].
+    pub(super) fn add(&self, bucket: usize, count: u64) {
+        self.recorded().counts[bucket].fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_time(&self, ns: u64) {
+        self.recorded().total_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    fn recorded(&self) -> &Recorded {
+        let nothing =
+            || Box::new(Recorded { total_ns: AtomicU64::new(0), counts: [const { AtomicU64::new(0) }; BUCKETS] });
+        self.recorded.get_or_init(nothing)
+    }
+
+    /// How often each bucket was counted; nothing if none was.
+    fn counts(&self) -> impl Iterator<Item = u64> {
+        let counts = self.recorded.get().into_iter().flat_map(|recorded| &recorded.counts);
+        counts.map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// How many were recorded so far.
+    pub fn count(&self) -> u64 {
+        self.counts().sum()
+    }
+
+    /// What they took together.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.recorded.get().map_or(0, |recorded| recorded.total_ns.load(Ordering::Relaxed)))
     }
 
     pub fn reset(&self) {
-        let counts = self.counts.get().into_iter().flat_map(|counts| counts.iter());
-        counts.chain([&self.total_ns]).for_each(|count| count.store(0, Ordering::Relaxed));
+        if let Some(Recorded { total_ns, counts }) = self.recorded.get().map(|recorded| &**recorded) {
+            counts.iter().chain([total_ns]).for_each(|count| count.store(0, Ordering::Relaxed));
+        }
     }
 
     /// What was recorded so far. Taken while others record, it may miss some of the latest.
     pub fn distribution(&self) -> Distribution {
-        let counts = match self.counts.get() {
-            Some(counts) => counts.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
-            None => Vec::new(),
-        };
-        Distribution { counts, total: Duration::from_nanos(self.total_ns.load(Ordering::Relaxed)) }
+        Distribution { counts: self.counts().collect(), total: self.total() }
     }
 
     /// See [`Distribution::percentile`].
@@ -69,6 +101,13 @@ impl Distribution {
         self.counts.iter().sum()
     }
 
+    /// Adds what was recorded elsewhere.
+    pub fn merge(&mut self, other: &Distribution) {
+        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.total += other.total;
+    }
+
     /// What was recorded after `earlier`. A reset in between makes it what was recorded after the reset.
     pub fn since(&self, earlier: &Distribution) -> Distribution {
         if self.total < earlier.total || self.counts.len() < earlier.counts.len() {
@@ -87,13 +126,25 @@ impl Distribution {
     /// How long the given share of what was recorded took at most: the upper end of the bucket it falls into. Zero if
     /// nothing was recorded.
     pub fn percentile(&self, percent: f64) -> Duration {
-        let rank = (self.count() as f64 * percent / 100.0).ceil() as u64;
+        self.percentiles([percent])[0]
+    }
+
+    /// [`Distribution::percentile`] of each of `percents`, which grow, in one walk.
+    pub fn percentiles<const N: usize>(&self, percents: [f64; N]) -> [Duration; N] {
+        let all = self.count();
         let mut seen = 0;
-        let reached = self.counts.iter().position(|count| {
-            seen += count;
-            seen >= rank && seen > 0
-        });
-        reached.map_or(Duration::ZERO, |index| Duration::from_nanos(upper_ns(index)))
+        let mut counts = self.counts.iter().enumerate().peekable();
+        percents.map(|percent| {
+            let rank = ((all as f64 * percent / 100.0).ceil() as u64).max(1);
+            while let Some((index, count)) = counts.peek() {
+                if seen + **count >= rank {
+                    return Duration::from_nanos(upper_ns(*index));
+                }
+                seen += **count;
+                counts.next();
+            }
+            Duration::ZERO
+        })
     }
 
     /// (microseconds, how many took less) at every power of two where the second number grows. The microseconds are the
@@ -115,7 +166,8 @@ impl Distribution {
     }
 }
 
-fn bucket(ns: u128) -> usize {
+/// Where a duration of `ns` nanoseconds is counted.
+pub(super) fn bucket(ns: u128) -> usize {
     match ns.checked_ilog2() {
         None => 0,
         Some(exponent) if exponent < MIN_EXPONENT => 0,
@@ -174,6 +226,8 @@ mod tests {
         let percentile = |percent| histogram.percentile(percent).as_micros();
         assert_eq!((percentile(1.0), percentile(50.0), percentile(70.0)), (1, 30, 507));
         assert_eq!((percentile(90.0), percentile(100.0)), (2_013_265, 17_179_869));
+        let together = histogram.distribution().percentiles([1.0, 50.0, 70.0, 90.0, 90.0, 100.0]);
+        assert_eq!(together.map(|time| time.as_micros()), [1, 30, 507, 2_013_265, 2_013_265, 17_179_869]);
         assert_eq!((histogram.distribution().count(), histogram.distribution().below(15)), (10, 5));
         histogram.reset();
         assert_eq!(histogram.cumulative(), []);
@@ -189,6 +243,11 @@ mod tests {
         histogram.record(Duration::from_millis(50));
         let since = histogram.distribution().since(&earlier);
         assert_eq!((since.count(), since.total), (1, Duration::from_millis(50)));
+        let mut both = nothing.clone();
+        both.merge(&earlier);
+        both.merge(&since);
+        both.merge(&nothing);
+        assert_eq!(both, histogram.distribution());
         assert!(since.percentile(1.0) > Duration::from_millis(49));
         histogram.reset();
         histogram.record(Duration::from_millis(2));

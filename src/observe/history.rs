@@ -66,17 +66,17 @@ impl History {
         let mut ring = self.0.lock();
         let before = std::mem::replace(&mut ring.before, totals.clone());
         let requests = totals.requests.since(&before.requests);
-        let us = |percent| requests.percentile(percent).as_micros() as u64;
+        let [p50_us, p99_us, p999_us] = requests.percentiles([50.0, 99.0, 99.9]).map(|time| time.as_micros() as u64);
         let second = Second {
             // A counter that was reset has grown by what it is now.
             commands: totals.commands.checked_sub(before.commands).unwrap_or(totals.commands),
             input_bytes: totals.input_bytes.checked_sub(before.input_bytes).unwrap_or(totals.input_bytes),
             output_bytes: totals.output_bytes.checked_sub(before.output_bytes).unwrap_or(totals.output_bytes),
-            writer_busy_ms: totals.writer_busy_ns.saturating_sub(before.writer_busy_ns) / 1_000_000,
+            writer_busy_ms: (totals.writer_busy_ns.saturating_sub(before.writer_busy_ns) / 1_000_000).min(1000),
             reader_busy_ms: totals.reader_busy_ns.saturating_sub(before.reader_busy_ns) / 1_000_000,
-            p50_us: us(50.0),
-            p99_us: us(99.0),
-            p999_us: us(99.9),
+            p50_us,
+            p99_us,
+            p999_us,
             ..now
         };
         ring.seconds.push_back(second);

@@ -1,8 +1,7 @@
 //! The log, in Redis' line format or as JSON, to standard output or to `logfile`.
 //!
 //! It must never make the thread that logs wait for a disk: lines pass through a bounded queue to a thread of their
-//! own, and are dropped, counted and reported when it cannot keep up. Nor may a value break a line in two. This is the
-//! one place that reads the wall clock past the doors of [`crate::env`]: the date on a line is nobody's input.
+//! own, and are dropped, counted and reported when it cannot keep up. Nor may a value break a line in two.
 
 use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
@@ -12,7 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -35,9 +34,13 @@ pub struct LogHandle {
 /// holds; in tests and simulations it has none.
 static STYLE: OnceLock<Arc<Style>> = OnceLock::new();
 
-/// What can change while the log is kept.
-#[derive(Debug)]
+/// The wall clock of the environment.
+type UnixTime = Box<dyn Fn() -> Duration + Send + Sync>;
+
+/// What can change while the log is kept, and the clock.
 struct Style {
+    /// For the date of a line.
+    unix_time: UnixTime,
     /// A [`LogLevel`].
     level: AtomicU8,
     /// A [`LogFormat`].
@@ -48,8 +51,9 @@ struct Style {
 }
 
 impl Style {
-    fn new(config: &LogConfig) -> Style {
+    fn new(config: &LogConfig, unix_time: UnixTime) -> Style {
         Style {
+            unix_time,
             level: AtomicU8::new(config.level as u8),
             format: AtomicU8::new(config.format as u8),
             file_bytes_max: AtomicU64::new(config.file_bytes_max),
@@ -84,8 +88,11 @@ impl Drop for LogHandle {
     }
 }
 
-/// Starts the log of this process, once. Fails when `logfile` cannot be written.
-pub fn start_logging(config: &Config) -> io::Result<LogHandle> {
+/// Starts the log of this process, once; its lines are dated by `unix_time`. Fails when `logfile` cannot be written.
+pub fn start_logging(
+    config: &Config,
+    unix_time: impl Fn() -> Duration + Send + Sync + 'static,
+) -> io::Result<LogHandle> {
     let file = config.log.file.as_ref().map(|file| config.storage.dir.join(file));
     if let Some(path) = &file {
         // Opened again for every batch; tried here, while somebody looks.
@@ -94,7 +101,7 @@ pub fn start_logging(config: &Config) -> io::Result<LogHandle> {
         }
         open(path).map_err(|error| io::Error::new(error.kind(), format!("logfile {}: {error}", path.display())))?;
     }
-    let (layer, handle) = pipeline(&config.log, file)?;
+    let (layer, handle) = pipeline(&config.log, file, Box::new(unix_time))?;
     let style = layer.style.clone();
     let subscriber = tracing_subscriber::registry().with(layer);
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
@@ -103,8 +110,8 @@ pub fn start_logging(config: &Config) -> io::Result<LogHandle> {
     Ok(handle)
 }
 
-fn pipeline(config: &LogConfig, file: Option<PathBuf>) -> io::Result<(Lines, LogHandle)> {
-    let style = Arc::new(Style::new(config));
+fn pipeline(config: &LogConfig, file: Option<PathBuf>, unix_time: UnixTime) -> io::Result<(Lines, LogHandle)> {
+    let style = Arc::new(Style::new(config, unix_time));
     let dropped = Arc::new(AtomicU64::new(0));
     let (queue, entries) = sync_channel(LOG_LINES_WAITING_MAX);
     let layer = Lines { style: style.clone(), queue: queue.clone(), dropped: dropped.clone() };
@@ -154,8 +161,7 @@ impl<S: Subscriber> Layer<S> for Lines {
             // Which side a problem is on, for those who watch one side.
             text.field("room", room, false);
         }
-        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if self.queue.try_send(Entry::Line(self.style.line(unix_time, level, &text))).is_err() {
+        if self.queue.try_send(Entry::Line(self.style.line(level, &text))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -173,11 +179,11 @@ impl Style {
 
     /// What the log has to say of itself.
     fn own_line(&self, message: String) -> String {
-        let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.line(unix_time, Level::WARN, &Text { message, ..Text::default() })
+        self.line(Level::WARN, &Text { message, ..Text::default() })
     }
 
-    fn line(&self, unix_time: Duration, level: Level, text: &Text) -> String {
+    fn line(&self, level: Level, text: &Text) -> String {
+        let unix_time = (self.unix_time)();
         if self.is_json() { json_line(unix_time, level, text) } else { line(unix_time, level, text) }
     }
 }
@@ -380,7 +386,8 @@ mod tests {
     fn written(config: &LogConfig, events: impl FnOnce(&Style, &Path)) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("server.log");
-        let (layer, handle) = pipeline(config, Some(path.clone())).unwrap();
+        let (layer, handle) =
+            pipeline(config, Some(path.clone()), Box::new(|| Duration::from_millis(1_795_497_361_503))).unwrap();
         let style = layer.style.clone();
         tracing::subscriber::with_default(registry().with(layer), || events(&style, &path));
         drop(handle);

@@ -10,17 +10,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::{Counter, Histogram, PoolUsage};
+use super::{Counter, Histogram, PoolUsage, ProcessUsage};
 
-/// The process' two runtimes: how long each stage of a request takes, and the processor time of each thread pool.
+/// The process' two runtimes: how long each stage of a request takes, and the processor time of each thread pool. How long
+/// commands run is in [`CommandCounters`](super::CommandCounters).
 #[derive(Debug, Default)]
 pub struct RuntimeMetrics {
     /// Turning the bytes of one read into commands.
     pub decode: Histogram,
     /// From sending a request to its start by a writer or reader.
     pub queue: Histogram,
-    /// Running one command.
-    pub execute: Histogram,
     /// Writing one group to the engine.
     pub commit: Histogram,
     /// From the end of a request in storage until the socket has taken its last reply.
@@ -49,22 +48,9 @@ pub struct RuntimeMetrics {
     pub threads_hung: Counter,
     /// Times that the storage side was started, the first included.
     pub storage_starts: Counter,
-    /// Processor time by pool of threads, as last read.
+    /// What the process uses, and processor time by pool of threads, as last read: within the last second.
+    pub process: ArcSwap<ProcessUsage>,
     pub pools: ArcSwap<Vec<PoolUsage>>,
-}
-
-impl RuntimeMetrics {
-    /// The stages, by name, in the order in which a request passes them.
-    pub fn stages(&self) -> [(&'static str, &Histogram); 6] {
-        [
-            ("decode", &self.decode),
-            ("queue", &self.queue),
-            ("execute", &self.execute),
-            ("commit", &self.commit),
-            ("reply", &self.reply),
-            ("request", &self.request),
-        ]
-    }
 }
 
 /// The requests that crossed, and how each ended. Of those sent, each is in flight or ended in exactly one way.
@@ -117,12 +103,10 @@ pub struct StorageMetrics {
     /// Times that the engine had stopped writes, and for how long together, in microseconds.
     pub stalls: Counter,
     pub stalled_us: Counter,
-    /// Reads answered from the cache of records, without a request.
+    /// Commands that the cache of records answered on the network runtime, without a request.
     pub reads_from_memory: Counter,
     /// Requests answered by readers.
     pub requests_read: Counter,
-    /// Commands that the cache of records answered on the network runtime.
-    pub reads_from_records: Counter,
     /// Reads that had to be repeated on a reader that may wait for the disk.
     pub reads_from_disk: Counter,
     /// Time that the writer, and all readers together, spent working, in nanoseconds.

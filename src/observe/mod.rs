@@ -16,6 +16,7 @@ mod registry;
 mod sampler;
 mod slowlog;
 mod stats;
+mod tally;
 
 pub use clients::{Client, ClientFacts, Clients, Pause, PauseKind, Unblock};
 pub use error_log::{Category, ErrorLog, Report, Severity};
@@ -26,8 +27,9 @@ pub use json::Json;
 pub use latency::{LatencyEvent, LatencyMonitor};
 pub use logging::{LogHandle, set_log_style, start_logging};
 pub use metrics::{ChannelMetrics, RuntimeMetrics, SizeHistogram, StorageMetrics, nanos};
-pub use process::{PoolUsage, ProcessUsage, kernel_release, machine_memory_bytes, open_files_max};
+pub use process::{HostFacts, PoolUsage, ProcessUsage, machine_memory_bytes};
 pub use registry::{Kind, Reading, Row, Step, exposition, info_fields, log_fields};
 pub use sampler::{Rate, SAMPLE_INTERVAL, Sampler};
 pub use slowlog::{SlowCommand, SlowLog};
 pub use stats::{CommandCounters, CommandStats, Counter, Ran, ServerStats};
+pub use tally::Tally;

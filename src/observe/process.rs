@@ -1,7 +1,8 @@
 //! What the kernel says of this process: memory, processor time, open files.
 //!
-//! It reads a few lines of `/proc/self`, which the kernel makes up on the spot: no disk is involved, so a network thread
-//! may ask. Where a figure cannot be had it is 0; nobody may depend on one.
+//! It reads a few lines of `/proc/self`, which the kernel makes up on the spot: no disk is involved, but it takes a tenth of a
+//! millisecond, so it is read now and then, and whoever asks gets the last reading. Where a figure cannot be had it is 0;
+//! nobody may depend on one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct ProcessUsage {
     pub threads: u64,
     /// Open file descriptors (Linux 6.2 and later say).
     pub open_files: u64,
+    /// The most that may be open.
+    pub open_files_max: u64,
     pub cpu_user: Duration,
     pub cpu_system: Duration,
     /// Of ended child processes.
@@ -65,9 +68,29 @@ fn pool_name(thread: &str) -> &str {
     }
 }
 
-/// The most file descriptors that this process may have open.
-pub fn open_files_max() -> u64 {
-    let limits = read("/proc/self/limits");
+/// What does not change while the process lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Physical memory of the machine, in bytes.
+    pub memory_bytes: u64,
+    /// The kernel's version.
+    pub kernel: String,
+    /// The path of the program.
+    pub executable: String,
+}
+
+impl HostFacts {
+    pub fn read() -> HostFacts {
+        HostFacts {
+            memory_bytes: machine_memory_bytes(),
+            kernel: read("/proc/sys/kernel/osrelease").trim_end().to_string(),
+            executable: std::env::current_exe().unwrap_or_default().display().to_string(),
+        }
+    }
+}
+
+/// The soft limit of a file of limits.
+fn open_files_max(limits: &str) -> u64 {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
     line.split_ascii_whitespace().next().and_then(|soft| soft.parse().ok()).unwrap_or(0)
 }
@@ -77,17 +100,13 @@ pub fn machine_memory_bytes() -> u64 {
     kilobytes(&read("/proc/meminfo"), "MemTotal:")
 }
 
-/// The kernel's version.
-pub fn kernel_release() -> String {
-    read("/proc/sys/kernel/osrelease").trim_end().to_string()
-}
-
 impl ProcessUsage {
-    /// Reads the accounts: three system calls or so for each of three files.
+    /// Reads the accounts: three system calls or so for each of four files.
     pub fn read() -> ProcessUsage {
         let mut usage = ProcessUsage::default();
         usage.apply_status(&read("/proc/self/status"));
         usage.apply_stat(&read("/proc/self/stat"));
+        usage.open_files_max = open_files_max(&read("/proc/self/limits"));
         usage.open_files = std::fs::metadata("/proc/self/fd").map_or(0, |directory| directory.len());
         usage
     }
@@ -162,7 +181,7 @@ mod tests {
         }
         let pools = PoolUsage::read_all();
         assert!(pools.iter().map(|pool| pool.threads).sum::<u64>() > 0);
-        assert!(open_files_max() > 0);
+        assert_eq!(open_files_max("Max cpu time  unlimited unlimited s\nMax open files   1024    4096  files\n"), 1024);
     }
 
     #[test]
@@ -170,6 +189,8 @@ mod tests {
         let usage = ProcessUsage::read();
         assert!(usage.anonymous_bytes > 0 && usage.resident_bytes >= usage.anonymous_bytes, "{usage:?}");
         assert!(usage.resident_bytes_max >= usage.resident_bytes && usage.threads > 0, "{usage:?}");
-        assert!(machine_memory_bytes() > usage.resident_bytes);
+        assert!(usage.open_files_max > 0);
+        let HostFacts { memory_bytes, kernel, executable } = HostFacts::read();
+        assert!(memory_bytes > usage.resident_bytes && !kernel.is_empty() && executable.starts_with('/'));
     }
 }

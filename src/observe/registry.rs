@@ -3,7 +3,7 @@
 //!
 //! A row is data; it holds no value and keeps none. What the rows read from (`S`) is the caller's.
 
-use std::fmt::{Display, Write};
+use std::fmt::{Arguments, Display, Write};
 use std::time::Duration;
 
 use super::Distribution;
@@ -98,53 +98,53 @@ pub fn exposition<S: ?Sized>(rows: &[Row<S>], source: &S) -> String {
     text
 }
 
-/// The fields of one of INFO's sections, in the order of the rows.
-pub fn info_fields<S: ?Sized>(rows: &[Row<S>], section: &str, source: &S) -> Vec<(String, String)> {
-    let mut fields = Vec::new();
+/// Gives `put` the fields of one of INFO's sections, name and value, in the order of the rows.
+pub fn info_fields<S: ?Sized>(rows: &[Row<S>], section: &str, source: &S, mut put: impl FnMut(&str, Arguments<'_>)) {
     for row in rows {
         if let Some((_, field)) = row.info.filter(|(of, _)| *of == section) {
-            push_fields(&mut fields, field, (row.read)(source));
+            put_fields(&mut put, field, (row.read)(source));
         }
     }
-    fields
 }
 
 /// The rows that are logged now and then, as ` field=value`.
 pub fn log_fields<S: ?Sized>(rows: &[Row<S>], source: &S) -> String {
-    let mut fields = Vec::new();
+    let mut line = String::new();
+    let mut put = |name: &str, value: Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = write!(line, " {name}={value}");
+    };
     for row in rows.iter().filter(|row| row.logged) {
         if let Some((_, field)) = row.info {
-            push_fields(&mut fields, field, (row.read)(source));
+            put_fields(&mut put, field, (row.read)(source));
         }
     }
-    fields.iter().map(|(name, value)| format!(" {name}={value}")).collect()
+    line
 }
 
-fn push_fields(fields: &mut Vec<(String, String)>, field: &str, reading: Reading) {
-    let value = match reading {
-        Reading::Absent => return,
-        Reading::Number(number) => number.to_string(),
-        Reading::Float(number) => format!("{number:.2}"),
-        Reading::Time(time) if field.ends_with("_us") => time.as_micros().to_string(),
-        Reading::Time(time) => time.as_millis().to_string(),
+fn put_fields(put: &mut dyn FnMut(&str, Arguments<'_>), field: &str, reading: Reading) {
+    match reading {
+        Reading::Absent => {}
+        Reading::Number(number) => put(field, format_args!("{number}")),
+        Reading::Float(number) => put(field, format_args!("{number:.2}")),
+        Reading::Time(time) if field.ends_with("_us") => put(field, format_args!("{}", time.as_micros())),
+        Reading::Time(time) => put(field, format_args!("{}", time.as_millis())),
         Reading::Durations(distribution, _) => {
-            let us = |percent| distribution.percentile(percent).as_nanos() as f64 / 1000.0;
-            let (p50, p99, p999) = (us(50.0), us(99.0), us(99.9));
-            format!("count={},p50={p50:.3},p99={p99:.3},p99.9={p999:.3}", distribution.count())
+            let us = |time: Duration| time.as_nanos() as f64 / 1000.0;
+            let [p50, p99, p999] = distribution.percentiles([50.0, 99.0, 99.9]).map(us);
+            put(field, format_args!("count={},p50={p50:.3},p99={p99:.3},p99.9={p999:.3}", distribution.count()));
         }
         Reading::Sizes(rows, sum) => {
             let count = rows.last().map_or(0, |(_, count)| *count);
-            format!("count={count},sum={sum},max<={}", rows.last().map_or(0, |(bound, _)| *bound))
+            put(field, format_args!("count={count},sum={sum},max<={}", rows.last().map_or(0, |(bound, _)| *bound)));
         }
         Reading::Each(readings) => {
             for (labels, reading) in readings {
                 let suffix: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).collect();
-                push_fields(fields, &format!("{field}_{}", suffix.join("_")), reading);
+                put_fields(put, &format!("{field}_{}", suffix.join("_")), reading);
             }
-            return;
         }
-    };
-    fields.push((field.to_string(), value));
+    }
 }
 
 fn write_samples(text: &mut String, name: &str, labels: &str, reading: &Reading) {
@@ -225,10 +225,13 @@ mod tests {
             # HELP x_age_seconds Age.\n# TYPE x_age_seconds gauge\nx_age_seconds 1.5\n\
             # HELP x_errors_total Errors.\n# TYPE x_errors_total counter\nx_errors_total{code=\"A\\\"B\"} 3\n";
         assert_eq!(exposition(ROWS, &7), expected);
-        let fields = info_fields(ROWS, "Xs", &7);
-        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-        assert_eq!(fields, ["things:7", "queued_a:1", "age_ms:1500"]);
-        assert_eq!(info_fields(ROWS, "Ys", &7), [("errors_A\"B".to_string(), "3".to_string())]);
+        let fields = |section| {
+            let mut fields = Vec::new();
+            info_fields(ROWS, section, &7, |name, value| fields.push(format!("{name}:{value}")));
+            fields
+        };
+        assert_eq!(fields("Xs"), ["things:7", "queued_a:1", "age_ms:1500"]);
+        assert_eq!(fields("Ys"), ["errors_A\"B:3"]);
         assert_eq!(log_fields(ROWS, &7), " things=7");
     }
 

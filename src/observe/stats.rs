@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::{
-    ChannelMetrics, Client, ErrorLog, Health, Histogram, History, LatencyMonitor, RuntimeMetrics, Sampler, SlowLog,
-    StorageMetrics,
+    ChannelMetrics, Client, Distribution, ErrorLog, Health, Histogram, History, LatencyMonitor, RuntimeMetrics,
+    Sampler, SlowLog, StorageMetrics,
 };
 use crate::config::MonitoringConfig;
 use crate::resp::CommandArgs;
@@ -42,23 +42,28 @@ impl Counter {
 /// One command's counters (INFO commandstats).
 #[derive(Debug, Default)]
 pub struct CommandCounters {
-    pub calls: Counter,
-    pub usec: Counter,
     /// Refused before it ran: arity, authentication, limits.
     pub rejected: Counter,
     /// Ran and replied with an error.
     pub failed: Counter,
-    /// How long the calls took (INFO latencystats, LATENCY HISTOGRAM).
+    /// How long the calls took (INFO latencystats, LATENCY HISTOGRAM), and so how many there were.
     pub latency: Histogram,
 }
 
 impl CommandCounters {
-    /// Counts a call that ran, and how long it took.
+    /// Counts a call that ran, and how long it took. Whoever runs many in a row has a [`Tally`](super::Tally).
     pub fn record(&self, took: Duration, failed: bool) {
-        self.calls.add(1);
-        self.usec.add(took.as_micros() as u64);
         self.failed.add(u64::from(failed));
         self.latency.record(took);
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.latency.count()
+    }
+
+    /// What all calls took together.
+    pub fn time(&self) -> Duration {
+        self.latency.total()
     }
 }
 
@@ -81,7 +86,7 @@ impl CommandStats {
             container => format!("{container}|{name}"),
         };
         let used = |counters: &CommandCounters| {
-            [&counters.calls, &counters.rejected, &counters.failed].iter().any(|counter| counter.get() > 0)
+            counters.calls() > 0 || [&counters.rejected, &counters.failed].iter().any(|counter| counter.get() > 0)
         };
         let by_name = self.by_name.lock();
         by_name.iter().filter(|(_, counters)| used(counters)).map(|(key, row)| (named(key), row.clone())).collect()
@@ -89,11 +94,17 @@ impl CommandStats {
 
     fn reset(&self) {
         for counters in self.by_name.lock().values() {
-            for counter in [&counters.calls, &counters.usec, &counters.rejected, &counters.failed] {
-                counter.set(0);
-            }
+            counters.rejected.set(0);
+            counters.failed.set(0);
             counters.latency.reset();
         }
+    }
+
+    /// How long calls took, of whatever command.
+    fn latency(&self) -> Distribution {
+        let mut all = Distribution::default();
+        self.by_name.lock().values().for_each(|counters| all.merge(&counters.latency.distribution()));
+        all
     }
 }
 
@@ -121,8 +132,8 @@ pub struct ServerStats {
     pub socket_reads: Counter,
     pub socket_writes: Counter,
     pub error_replies: Counter,
-    /// Clients in WAIT; those in other blocking commands are counted where they wait.
-    pub clients_in_wait: Counter,
+    /// Clients in WAIT, and those that CLIENT PAUSE holds up; who waits for a key is counted there.
+    pub clients_held: Counter,
     pub keyspace_hits: Counter,
     pub keyspace_misses: Counter,
     pub expired_keys: Counter,
@@ -186,6 +197,25 @@ impl ServerStats {
         self.sampler.sample(now, readings.map(Counter::get));
     }
 
+    /// The stages of a request, by name, in the order in which it passes them. What commands take is counted command by
+    /// command, and nowhere else: "execute" is all of them together.
+    pub fn stages(&self) -> [(&'static str, Distribution); 6] {
+        let RuntimeMetrics { decode, queue, commit, reply, request, .. } = &self.runtime;
+        [
+            ("decode", decode.distribution()),
+            ("queue", queue.distribution()),
+            ("execute", self.execute()),
+            ("commit", commit.distribution()),
+            ("reply", reply.distribution()),
+            ("request", request.distribution()),
+        ]
+    }
+
+    /// Running one command, of whatever name.
+    pub fn execute(&self) -> Distribution {
+        self.commands.latency()
+    }
+
     /// Error replies by code.
     pub fn errors(&self) -> BTreeMap<String, u64> {
         self.errors.lock().clone()
@@ -210,6 +240,9 @@ impl ServerStats {
         }
         self.errors.lock().clear();
         self.commands.reset();
+        // With them, for one stage is all commands together.
+        let RuntimeMetrics { decode, queue, commit, reply, request, .. } = &self.runtime;
+        [decode, queue, commit, reply, request].into_iter().for_each(Histogram::reset);
         self.sampler.reset();
     }
 }

@@ -22,6 +22,8 @@ use crc::{CRC_64_REDIS, Crc};
 const VERSION: u16 = 10;
 /// Version and checksum.
 const FOOTER_LEN: usize = 10;
+/// What [`dump`] writes around a value: its type, version and checksum.
+pub const AROUND_BYTES: usize = 1 + FOOTER_LEN;
 
 const CRC64: Crc<u64, crc::Table<16>> = Crc::<u64, crc::Table<16>>::new(&CRC_64_REDIS);
 

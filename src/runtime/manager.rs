@@ -79,6 +79,7 @@ impl RuntimeManager {
             build(&env, DomainSpec { name: "sto", threads: 1, engine_on_workers: false })?
         };
         let stats = Arc::new(ServerStats::new(env.clock.now()));
+        stats.runtime.process.store(env.host.process().into());
         let (storage, channel) = StorageClient::new(
             runtime.channel_capacity,
             runtime.channel_bytes_max,
@@ -104,6 +105,7 @@ impl RuntimeManager {
             waiters: Arc::default(),
             shutdown,
             run_id: run_id(&env),
+            facts: env.host.facts(),
             env,
             config,
             background,

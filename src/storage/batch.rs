@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::execute::{Caller, Restart, execute};
+use super::laps::Laps;
 use super::server::StorageState;
 use super::transaction;
 use crate::channel::slot::{CommitRecord, Started};
@@ -84,6 +85,7 @@ pub struct BatchProcessor<'e> {
     /// Who waits because it has found nothing in this group.
     pub(super) parked: Vec<Turn>,
     pub(super) operations: usize,
+    pub(super) laps: Laps<'e>,
     pub(super) record: Arc<CommitRecord>,
     /// The map of databases when waiters were last looked after.
     pub(super) databases_served: Arc<DatabaseMap>,
@@ -93,8 +95,9 @@ impl<'e> BatchProcessor<'e> {
     pub fn new(state: &'e StorageState, tenure: &'e Tenure) -> BatchProcessor<'e> {
         let keyspace = state.keyspace(Txn::writer(&state.latest));
         let (databases_served, record) = (keyspace.databases().clone(), CommitRecord::new());
+        let laps = Laps::begin(&*state.env.clock);
         let (ran, parked) = (Vec::new(), Vec::new());
-        BatchProcessor { state, tenure, keyspace, ran, parked, operations: 0, record, databases_served }
+        BatchProcessor { state, tenure, keyspace, ran, parked, operations: 0, laps, record, databases_served }
     }
 
     /// Whether the group has reached its size (`batch-size`, `batch-max-bytes`).
@@ -106,7 +109,7 @@ impl<'e> BatchProcessor<'e> {
 
     /// Begins an operation, or a transaction.
     pub(super) fn begin(&mut self) {
-        self.keyspace.begin(self.state.env.clock.unix_ms());
+        self.keyspace.begin(self.laps.unix_ms());
         self.keyspace.set_waited_for(!self.state.waiters.is_empty());
     }
 
@@ -116,7 +119,7 @@ impl<'e> BatchProcessor<'e> {
             let command = command.clone();
             return self.run_waiting(request, command);
         }
-        let now = self.state.env.clock.now();
+        let now = self.laps.now();
         if now >= request.deadline && !planted::is("queued-is-left-queued") {
             // Its client withdraws it at this very moment; dropping it says the same: it did not start.
             return;
@@ -159,7 +162,7 @@ impl<'e> BatchProcessor<'e> {
 
     fn command(&mut self, command: &StorageCommand, caller: Caller<'_>, replies: &mut BytesMut) {
         self.operations += 1;
-        match execute(self.state.surroundings(), command, caller, &mut self.keyspace, replies) {
+        match execute(self.state.surroundings(), command, caller, &mut self.laps, &mut self.keyspace, replies) {
             Ok(true) => {
                 self.keyspace.keep();
             }
@@ -246,7 +249,9 @@ impl<'e> BatchProcessor<'e> {
 
     /// As [`BatchProcessor::commit`], within the gate.
     async fn commit_within(self, patient: bool) -> Committed {
-        let BatchProcessor { state, mut keyspace, ran, parked, operations, record, .. } = self;
+        let BatchProcessor { state, mut keyspace, ran, parked, operations, record, laps, .. } = self;
+        // What was counted shows before anyone is answered.
+        drop(laps);
         let batch = keyspace.txn().to_batch();
         let before = state.databases.load_full();
         if planted::is("batch-in-two-commits") && batch.mutations.len() > 1 {

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 
 use arc_swap::ArcSwap;
 
+use super::laps::Laps;
 use crate::channel::{RequestId, StorageCommand};
 use crate::config::LiveConfig;
 use crate::env::{Env, panic_message};
@@ -25,12 +26,12 @@ pub struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
-    /// A keyspace over `txn`, as of now; `random` seeds what commands draw. The map of databases is read here: after the
-    /// transaction's view was taken.
-    pub fn keyspace<'e>(&self, txn: Txn<'e>, random: u64) -> Keyspace<'e> {
+    /// A keyspace over `txn`, as of `unix_ms`; `random` seeds what commands draw. The map of databases is read here: after
+    /// the transaction's view was taken.
+    pub fn keyspace<'e>(&self, txn: Txn<'e>, unix_ms: u64, random: u64) -> Keyspace<'e> {
         let config = self.config.current();
         let limits = ValueLimits { bytes_max: config.network.bulk_bytes_max, encodings: config.encodings.clone() };
-        let mut keyspace = Keyspace::new(txn, self.databases.load_full(), self.env.clock.unix_ms(), random, limits);
+        let mut keyspace = Keyspace::new(txn, self.databases.load_full(), unix_ms, random, limits);
         if !config.commands.keyspace_events.is_empty() {
             keyspace.set_event_mask(EventMask::parse(&config.commands.keyspace_events));
         }
@@ -71,15 +72,18 @@ pub enum Restart {
 }
 
 /// Runs `command` and appends its reply to `replies`: its error, if it failed. On `Err` it appended nothing.
-/// `keyspace` is left as the command left it; whether to keep that, `Ok(true)` says: it succeeded.
+/// `keyspace` is left as the command left it; whether to keep that, `Ok(true)` says: it succeeded. It is a lap of `laps`.
 pub fn execute(
     state: Surroundings<'_>,
     command: &StorageCommand,
     caller: Caller<'_>,
+    laps: &mut Laps<'_>,
     keyspace: &mut Keyspace<'_>,
     replies: &mut BytesMut,
 ) -> Result<bool, Restart> {
-    execute_by(state, command, caller, keyspace, replies, |keyspace, reply| command.operation.run(keyspace, reply))
+    execute_by(state, command, caller, laps, keyspace, replies, |keyspace, reply| {
+        command.operation.run(keyspace, reply)
+    })
 }
 
 /// As [`execute`], but it is `run` that runs.
@@ -87,11 +91,11 @@ pub fn execute_by(
     state: Surroundings<'_>,
     command: &StorageCommand,
     caller: Caller<'_>,
+    laps: &mut Laps<'_>,
     keyspace: &mut Keyspace<'_>,
     replies: &mut BytesMut,
     run: impl FnOnce(&mut Keyspace<'_>, &mut ReplyBuffer) -> Result<(), CommandError>,
 ) -> Result<bool, Restart> {
-    let started = state.env.clock.moment();
     keyspace.select(command.db);
     let mut reply = ReplyBuffer::from_bytes(std::mem::take(replies), command.protocol);
     let mark = reply.mark();
@@ -130,9 +134,7 @@ pub fn execute_by(
     }
     *replies = reply.into_bytes();
     if outcome.is_ok() {
-        let took = state.env.clock.moment().saturating_sub(started);
-        command.counters.record(took, outcome == Ok(false));
-        state.stats.runtime.execute.record(took);
+        let took = laps.end(&command.counters, outcome == Ok(false));
         let ran = Ran { args: &command.args, client: caller.client, took, is_fast: command.is_fast };
         let config = state.config.current();
         // No storage command has a secret among its arguments.

@@ -3,33 +3,61 @@
 //!
 //! It must never touch the engine, and never answer anything that a read of the engine at this moment could not.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 
 use super::execute::{Caller, Surroundings, execute};
+use super::laps::Laps;
 use crate::channel::StorageCommand;
-use crate::keyspace::{RecordCache, Txn};
+use crate::keyspace::{KeyspaceEvents, RecordCache, Txn};
 use crate::observe::Client;
 
-/// Runs a command that only reads, if the records in memory suffice for it: appends its reply to `replies`. `false`: they
-/// do not, and nothing has happened.
-pub fn answer_from_memory(
-    surroundings: Surroundings<'_>,
-    records: &RecordCache,
-    random: u64,
-    command: &StorageCommand,
-    client: &Client,
-    replies: &mut BytesMut,
-) -> bool {
-    if command.operation.is_long() {
-        return false;
+/// A client's reads in a row. Dropped, it has counted them: before the client gets the replies.
+pub struct MemoryReads<'a> {
+    surroundings: Surroundings<'a>,
+    records: &'a RecordCache,
+    client: &'a Client,
+    laps: Laps<'a>,
+    events: KeyspaceEvents,
+    answered: u64,
+}
+
+impl<'a> MemoryReads<'a> {
+    /// Begins at monotonic time `now`.
+    pub fn begin(
+        surroundings: Surroundings<'a>,
+        records: &'a RecordCache,
+        client: &'a Client,
+        now: Duration,
+    ) -> MemoryReads<'a> {
+        let laps = Laps::begin_at(now, &*surroundings.env.clock);
+        MemoryReads { surroundings, records, client, laps, events: KeyspaceEvents::default(), answered: 0 }
     }
-    let mut keyspace = surroundings.keyspace(Txn::one_read(records, Default::default()), random);
-    let caller = Caller { client, request: None };
-    if execute(surroundings, command, caller, &mut keyspace, replies).is_err() {
-        return false;
+
+    /// Runs a command that only reads, if the records in memory suffice for it: appends its reply to `replies`. `false`:
+    /// they do not, and nothing has happened. `random` seeds what it draws.
+    pub fn answer(&mut self, random: u64, command: &StorageCommand, replies: &mut BytesMut) -> bool {
+        if command.operation.is_long() {
+            return false;
+        }
+        let txn = Txn::one_read(self.records, Default::default());
+        let mut keyspace = self.surroundings.keyspace(txn, self.laps.unix_ms(), random);
+        let caller = Caller { client: self.client, request: None };
+        if execute(self.surroundings, command, caller, &mut self.laps, &mut keyspace, replies).is_err() {
+            return false;
+        }
+        self.events += keyspace.events;
+        self.answered += 1;
+        true
     }
-    surroundings.take_events(keyspace.events);
-    surroundings.stats.storage.reads_from_memory.add(1);
-    surroundings.stats.storage.reads_from_records.add(1);
-    true
+}
+
+impl Drop for MemoryReads<'_> {
+    fn drop(&mut self) {
+        self.surroundings.take_events(self.events);
+        if self.answered > 0 {
+            self.surroundings.stats.storage.reads_from_memory.add(self.answered);
+        }
+    }
 }

@@ -6,6 +6,7 @@
 mod background;
 mod batch;
 mod execute;
+mod laps;
 mod maintenance;
 mod memory_read;
 mod pacing;
@@ -21,5 +22,5 @@ mod writer;
 pub use crate::engine::EngineStatistics;
 pub use background::{BackgroundTask, BackgroundTaskManager, TaskStatus};
 pub use execute::Surroundings;
-pub use memory_read::answer_from_memory;
+pub use memory_read::MemoryReads;
 pub use server::{EngineTrouble, StorageError, StorageParts, StorageServer, StorageState, on_engine_thread};

@@ -12,6 +12,7 @@ use bytes::BytesMut;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
 
 use super::execute::{Caller, Restart, execute};
+use super::laps::Laps;
 use super::server::{StopSignal, StorageState};
 use super::supervision::Pulse;
 use super::transaction;
@@ -346,8 +347,9 @@ fn run_transaction(
     assert!(transaction.watches.is_none(), "invariant: what is watched is judged by the writer");
     let snapshot = state.engine.snapshot();
     let mut keyspace = state.keyspace(Txn::snapshot(&*snapshot, patience.tier()).hurried(patience.is_hurried()));
+    let mut laps = Laps::begin(&*state.env.clock);
     let parts = transaction::run_all(transaction, replies, |command, replies| {
-        execute(state.surroundings(), command, caller, &mut keyspace, replies).map(drop)
+        execute(state.surroundings(), command, caller, &mut laps, &mut keyspace, replies).map(drop)
     })?;
     state.take_events(keyspace.events);
     state.key_events.push(keyspace.take_key_events());
@@ -363,15 +365,15 @@ fn run(
     replies: &mut BytesMut,
 ) -> Result<(), Restart> {
     let latest = Txn::one_read(&state.latest, patience.tier()).hurried(patience.is_hurried());
-    let mut keyspace = state.keyspace(latest);
-    let mut outcome = execute(state.surroundings(), command, caller, &mut keyspace, replies);
+    let (mut laps, mut keyspace) = (Laps::begin(&*state.env.clock), state.keyspace(latest));
+    let mut outcome = execute(state.surroundings(), command, caller, &mut laps, &mut keyspace, replies);
     let (mut events, mut key_events) = (keyspace.events, keyspace.take_key_events());
     if outcome == Err(Restart::Snapshot) {
         let snapshot = state.engine.snapshot();
         // The map of databases is read after the snapshot is taken: an older one could lead into data that is being
         // reclaimed.
         let mut keyspace = state.keyspace(Txn::snapshot(&*snapshot, patience.tier()).hurried(patience.is_hurried()));
-        outcome = execute(state.surroundings(), command, caller, &mut keyspace, replies);
+        outcome = execute(state.surroundings(), command, caller, &mut laps, &mut keyspace, replies);
         (events, key_events) = (keyspace.events, keyspace.take_key_events());
     }
     match outcome {

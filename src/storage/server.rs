@@ -116,7 +116,7 @@ impl StorageState {
     /// A keyspace over `txn`, as of now: see [`Surroundings::keyspace`].
     pub fn keyspace<'e>(&self, txn: Txn<'e>) -> Keyspace<'e> {
         let random = self.random.lock().next_u64();
-        self.surroundings().keyspace(txn, random)
+        self.surroundings().keyspace(txn, self.env.clock.unix_ms(), random)
     }
 
     /// What a commit has to wait for (`appendfsync`).

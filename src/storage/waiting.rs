@@ -25,7 +25,7 @@ impl BatchProcessor<'_> {
         self.state.stats.runtime.queue.record(waited);
         self.begin();
         let caller = Caller { client: &client, request: Some(id) };
-        match execute(self.state.surroundings(), &command, caller, &mut self.keyspace, &mut replies) {
+        match execute(self.state.surroundings(), &command, caller, &mut self.laps, &mut self.keyspace, &mut replies) {
             Ok(succeeded) => {
                 let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
                 self.end(client, started, origin, replies, succeeded);
@@ -140,7 +140,8 @@ impl BatchProcessor<'_> {
             if wait.serve(key, keyspace, reply)? { Ok(()) } else { Err(CommandError::WouldWait) }
         };
         let caller = Caller { client: &client, request: None };
-        match execute_by(self.state.surroundings(), &command, caller, &mut self.keyspace, &mut replies, serve) {
+        let state = self.state.surroundings();
+        match execute_by(state, &command, caller, &mut self.laps, &mut self.keyspace, &mut replies, serve) {
             Ok(succeeded) => self.end(client, started, Origin::Line(turn, command), replies, succeeded),
             Err(_) => {
                 self.keyspace.undo();

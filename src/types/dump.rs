@@ -13,7 +13,12 @@ type Result<T> = std::result::Result<T, CommandError>;
 
 /// The whole value of a record, in RDB's form.
 pub fn dump(keyspace: &Keyspace<'_>, record: &Record) -> Result<Vec<u8>> {
-    let value = match record.kind {
+    Ok(crate::rdb::dump(&value(keyspace, record)?, elements::is_compact(record)))
+}
+
+/// The whole value of a record.
+pub fn value(keyspace: &Keyspace<'_>, record: &Record) -> Result<Value> {
+    Ok(match record.kind {
         Type::String => Value::String(string::read(keyspace, record)?),
         Type::List | Type::Set => {
             let elements = sort::elements(keyspace, record)?;
@@ -31,8 +36,7 @@ pub fn dump(keyspace: &Keyspace<'_>, record: &Record) -> Result<Vec<u8>> {
         Type::SortedSet => Value::SortedSet(sort::scored_members(keyspace, record)?),
         // No command makes one.
         Type::Stream => return Err(CommandError::Internal),
-    };
-    Ok(crate::rdb::dump(&value, elements::is_compact(record)))
+    })
 }
 
 /// Stores a value under a key that is not there.

@@ -248,8 +248,9 @@ static INFO: Command = Command {
     ..BASE
 };
 
-fn info(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
-    reply.verbatim("txt", describe(&session.client, session.server.env.clock.now()).as_bytes());
+fn info(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
+    let asking = Asking::new(session, args);
+    reply.verbatim("txt", describe(&session.client, session.server.env.clock.now(), asking).as_bytes());
     Ok(Next::Done)
 }
 
@@ -294,6 +295,7 @@ static LIST: Command = Command {
 
 fn list(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
     let clients = &session.server.clients;
+    let asking = Asking::new(session, args);
     let mut args = Args::from(args, 2);
     let chosen = if args.is_done() {
         clients.all()
@@ -311,18 +313,32 @@ fn list(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> R
         return Err(CommandError::Syntax);
     };
     let now = session.server.env.clock.now();
-    let lines: String = chosen.iter().map(|client| describe(client, now)).collect();
+    let lines: String = chosen.iter().map(|client| describe(client, now, asking)).collect();
     reply.verbatim("txt", lines.as_bytes());
     Ok(Next::Done)
 }
 
+/// Who asks, by a command of so many bytes: it counts as part of that client's query buffer, as in Redis.
+#[derive(Clone, Copy)]
+struct Asking {
+    id: u64,
+    bytes: usize,
+}
+
+impl Asking {
+    fn new(session: &Session, args: &CommandArgs) -> Asking {
+        Asking { id: session.client.id, bytes: args.frame_len() }
+    }
+}
+
 /// A client's line in CLIENT LIST. What does not exist here is said as Redis says it of a client without it: no file
 /// descriptor number.
-fn describe(client: &Client, now: Duration) -> String {
+fn describe(client: &Client, now: Duration, asking: Asking) -> String {
     let facts = client.facts();
     let age_s = now.saturating_sub(client.connected_at).as_secs();
     let idle_s = (now.as_millis() as u64).saturating_sub(client.last_active_ms.load(Ordering::Relaxed)) / 1000;
-    let input = client.query_buffer_bytes.load(Ordering::Relaxed);
+    let asked = if client.id == asking.id { asking.bytes as u64 } else { 0 };
+    let input = client.query_buffer_bytes.load(Ordering::Relaxed) + asked;
     let output = client.output_buffer_bytes.load(Ordering::Relaxed);
     let is_unix_socket = client.address.parse::<SocketAddr>().is_err();
     let [channels, patterns, shard_channels] = client.subscriptions.get();
@@ -650,7 +666,9 @@ mod tests {
     fn a_line_tells_all_fields_in_redis_order() {
         let mut client = TestClient::new();
         client.check(&[("select 3", "OK"), ("client setname x", "OK"), ("client no-evict on", "OK")]);
-        let line = describe(&client.session.client, client.session.client.connected_at + Duration::from_secs(5));
+        let nobody = Asking { id: 0, bytes: 99 };
+        let line =
+            describe(&client.session.client, client.session.client.connected_at + Duration::from_secs(5), nobody);
         let expected = "id=1 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 fd=-1 name=x age=5 idle=5 flags=e db=3 sub=0 \
                         psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 \
                         omem=0 tot-mem=0 events=r cmd=NULL user=default redir=-1 resp=2 lib-name= lib-ver=\n";

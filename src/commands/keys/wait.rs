@@ -70,7 +70,7 @@ struct Waiting {
 impl Waiting {
     fn begin(session: &Session) -> Waiting {
         session.client.update(|facts| facts.blocked = true);
-        session.server.stats.clients_in_wait.add(1);
+        session.server.stats.clients_held.add(1);
         Waiting { client: session.client.clone(), stats: session.server.stats.clone() }
     }
 }
@@ -78,6 +78,6 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.client.update(|facts| (facts.blocked, facts.unblocked) = (false, None));
-        self.stats.clients_in_wait.subtract(1);
+        self.stats.clients_held.subtract(1);
     }
 }

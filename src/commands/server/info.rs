@@ -1,21 +1,21 @@
 //! INFO: the state of the server in lines that monitoring systems parse, under Redis' names where Redis has one.
 //!
 //! A request for it must cost the same whatever the server holds and whoever is connected, and must never ask the
-//! engine: counters are kept by those who count, and storage leaves its figures where they can be read. A field whose
+//! engine nor the kernel: counters are kept by those who count, and what those two say is read once a second and left where
+//! it can be looked at. A field whose
 //! value is not known is absent; one about a feature that does not exist says so with the value Redis gives when it
 //! is unused.
 
-use std::fmt::Display;
+use std::fmt::{Arguments, Display, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BASE, saved_until};
 use crate::commands::context::Server;
 use crate::commands::watch::figures::{self, Figures};
-use crate::commands::watch::health;
 use crate::commands::{Argument, Command, CommandError, Flag, Next, Run, Session};
 use crate::config::REDIS_VERSION;
-use crate::observe::{Rate, Side, info_fields, kernel_release, machine_memory_bytes};
+use crate::observe::{Rate, Side, info_fields};
 use crate::pubsub::Topic;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::storage::BackgroundTask;
@@ -43,7 +43,7 @@ struct Section {
     title: &'static str,
     /// Part of a plain INFO.
     by_default: bool,
-    write: fn(&Arc<Server>, &mut Fields),
+    write: fn(&Figures, &mut Fields),
 }
 
 const SECTIONS: &[Section] = &[
@@ -86,20 +86,30 @@ fn report(server: &Arc<Server>, words: &[String]) -> String {
             word => word == section.name || (word == "module_list" && section.name == "modules"),
         }),
     };
-    let written = SECTIONS.iter().filter(|section| is_asked(section)).map(|section| {
-        let mut fields = Fields(format!("# {}\r\n", section.title));
-        (section.write)(server, &mut fields);
-        fields.0
-    });
-    written.collect::<Vec<_>>().join("\r\n")
+    let figures = Figures::of(server);
+    let mut fields = Fields(String::with_capacity(REPORT_BYTES));
+    for section in SECTIONS.iter().filter(|section| is_asked(section)) {
+        let gap = if fields.0.is_empty() { "" } else { "\r\n" };
+        fields.push(format_args!("{gap}# {}\r\n", section.title));
+        (section.write)(&figures, &mut fields);
+    }
+    fields.0
 }
 
-/// The lines of one section.
+/// More than a plain INFO takes.
+const REPORT_BYTES: usize = 16 << 10;
+
+/// The lines of the report.
 struct Fields(String);
 
 impl Fields {
     fn put(&mut self, name: &str, value: impl Display) {
-        self.0.push_str(&format!("{name}:{value}\r\n"));
+        self.push(format_args!("{name}:{value}\r\n"));
+    }
+
+    fn push(&mut self, text: Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.0.write_fmt(text);
     }
 
     /// Of features that do not exist here: what Redis says while nobody uses them.
@@ -110,7 +120,7 @@ impl Fields {
     /// A number of bytes, and the same for people.
     fn put_bytes(&mut self, name: &str, bytes: u64) {
         self.put(name, bytes);
-        self.put(&format!("{name}_human"), human(bytes));
+        self.push(format_args!("{name}_human:{}\r\n", human(bytes)));
     }
 }
 
@@ -128,7 +138,8 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-fn server(server: &Arc<Server>, fields: &mut Fields) {
+fn server(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     let config = server.config.current();
     let clock = &server.env.clock;
     let uptime = clock.now().saturating_sub(server.stats.started_at);
@@ -139,7 +150,7 @@ fn server(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("redis_git_dirty", 0);
     fields.put("redis_build_id", format_args!("bulkhead-{}", env!("CARGO_PKG_VERSION")));
     fields.put("redis_mode", "standalone");
-    fields.put("os", format_args!("Linux {} {}", kernel_release(), std::env::consts::ARCH));
+    fields.put("os", format_args!("Linux {} {}", server.facts.kernel, std::env::consts::ARCH));
     fields.put("arch_bits", usize::BITS);
     fields.put("monotonic_clock", "POSIX clock_gettime");
     fields.put("atomicvar_api", "rust-std");
@@ -155,12 +166,13 @@ fn server(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("configured_hz", config.runtime.hz);
     // Redis' 24 bits of seconds.
     fields.put("lru_clock", clock.unix_time().as_secs() & 0xff_ffff);
-    fields.put("executable", std::env::current_exe().unwrap_or_default().display());
+    fields.put("executable", &server.facts.executable);
     fields.put("config_file", server.config.file().map_or_else(|_| "".into(), |path| path.to_string_lossy()));
     fields.put("io_threads_active", 0);
 }
 
-fn clients(server: &Arc<Server>, fields: &mut Fields) {
+fn clients(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     fields.put("connected_clients", server.clients.len());
     fields.put("cluster_connections", 0);
     fields.put("maxclients", server.config.current().network.clients_max);
@@ -173,15 +185,15 @@ fn clients(server: &Arc<Server>, fields: &mut Fields) {
 /// "Used" is what the process has in memory of its own (allocator's reserves included), and the peak is that of all
 /// that was resident. The data itself is on disk: there is no limit to evict for, and what counts as data set here is what
 /// the engine holds of it in memory.
-fn memory(server: &Arc<Server>, fields: &mut Fields) {
-    let usage = server.env.host.process();
+fn memory(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
+    let usage = &figures.process;
     let (used, resident, peak) = (usage.anonymous_bytes, usage.resident_bytes, usage.resident_bytes_max);
     fields.put_bytes("used_memory", used);
     fields.put_bytes("used_memory_rss", resident);
     fields.put_bytes("used_memory_peak", peak);
     fields.put("used_memory_peak_perc", format_args!("{:.2}%", ratio(used, peak) * 100.0));
-    let engine = server.storage_state.load().as_ref().map(|state| state.engine_statistics.load_full());
-    let dataset = engine.map_or(0, |engine| engine.memtable_bytes + engine.block_cache_bytes).min(used);
+    let dataset = (figures.engine.memtable_bytes + figures.engine.block_cache_bytes).min(used);
     fields.put("used_memory_overhead", used - dataset);
     fields.put("used_memory_startup", server.stats.runtime.startup_bytes.get());
     fields.put("used_memory_dataset", dataset);
@@ -190,7 +202,7 @@ fn memory(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("allocator_allocated", used);
     fields.put("allocator_active", resident);
     fields.put("allocator_resident", resident);
-    fields.put_bytes("total_system_memory", machine_memory_bytes());
+    fields.put_bytes("total_system_memory", server.facts.memory_bytes);
     fields.put_bytes("used_memory_lua", 0);
     fields.put_zeros(&["used_memory_vm_eval", "used_memory_scripts_eval", "used_memory_vm_functions"]);
     fields.put_bytes("used_memory_vm_total", 0);
@@ -223,9 +235,9 @@ fn memory(server: &Arc<Server>, fields: &mut Fields) {
 /// There is neither an RDB file nor an AOF; what monitoring asks of them is answered for the engine's log instead. Every
 /// acknowledged write is in it, so no change waits for a save, and `rdb_last_save_time` is the moment up to which it
 /// is synced too. `aof_last_write_status` tells whether writes get through.
-fn persistence(server: &Arc<Server>, fields: &mut Fields) {
-    let errors =
-        server.storage_state.load().as_ref().map_or(0, |state| state.engine_statistics.load().background_errors);
+fn persistence(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
+    let errors = figures.engine.background_errors;
     let flush = server.background.status(BackgroundTask::Flush);
     let status = |failed: bool| if failed { "err" } else { "ok" };
     fields.put_zeros(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
@@ -255,7 +267,8 @@ fn persistence(server: &Arc<Server>, fields: &mut Fields) {
     fields.put_zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
-fn stats(server: &Arc<Server>, fields: &mut Fields) {
+fn stats(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     let stats = &server.stats;
     let kbps = |rate| format!("{:.2}", stats.sampler.per_second(rate) as f64 / 1024.0);
     fields.put("total_connections_received", stats.connections_received.get());
@@ -310,7 +323,8 @@ fn stats(server: &Arc<Server>, fields: &mut Fields) {
     fields.put_zeros(&["dump_payload_sanitizations", "io_threaded_reads_processed", "io_threaded_writes_processed"]);
 }
 
-fn replication(server: &Arc<Server>, fields: &mut Fields) {
+fn replication(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     fields.put("role", "master");
     fields.put("connected_slaves", 0);
     fields.put("master_failover_state", "no-failover");
@@ -326,8 +340,9 @@ fn replication(server: &Arc<Server>, fields: &mut Fields) {
     ]);
 }
 
-fn cpu(server: &Arc<Server>, fields: &mut Fields) {
-    let usage = server.env.host.process();
+fn cpu(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
+    let usage = &figures.process;
     let seconds = |time: Duration| format!("{}.{:06}", time.as_secs(), time.subsec_micros());
     fields.put("used_cpu_sys", seconds(usage.cpu_system));
     fields.put("used_cpu_user", seconds(usage.cpu_user));
@@ -340,9 +355,10 @@ fn cpu(server: &Arc<Server>, fields: &mut Fields) {
     fields.put("used_cpu_user_main_thread", seconds(network.cpu_user));
 }
 
-fn command_stats(server: &Arc<Server>, fields: &mut Fields) {
+fn command_stats(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     for (name, counters) in server.stats.commands.all() {
-        let (calls, usec) = (counters.calls.get(), counters.usec.get());
+        let (calls, usec) = (counters.calls(), counters.time().as_micros() as u64);
         let (rejected, failed, each) = (counters.rejected.get(), counters.failed.get(), ratio(usec, calls));
         let value = format_args!(
             "calls={calls},usec={usec},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}"
@@ -351,35 +367,39 @@ fn command_stats(server: &Arc<Server>, fields: &mut Fields) {
     }
 }
 
-fn error_stats(server: &Arc<Server>, fields: &mut Fields) {
+fn error_stats(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     for (code, count) in server.stats.errors() {
         fields.put(&format!("errorstat_{code}"), format_args!("count={count}"));
     }
 }
 
-fn latency_stats(server: &Arc<Server>, fields: &mut Fields) {
+fn latency_stats(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     for (name, counters) in server.stats.commands.all() {
-        if counters.calls.get() == 0 {
+        if counters.calls() == 0 {
             continue;
         }
         let latency = counters.latency.distribution();
-        let us = |percent| latency.percentile(percent).as_nanos() as f64 / 1000.0;
-        let value = format_args!("p50={:.3},p99={:.3},p99.9={:.3}", us(50.0), us(99.0), us(99.9));
+        let us = latency.percentiles([50.0, 99.0, 99.9]).map(|time| time.as_nanos() as f64 / 1000.0);
+        let value = format_args!("p50={:.3},p99={:.3},p99.9={:.3}", us[0], us[1], us[2]);
         fields.put(&format!("latency_percentiles_usec_{name}"), value);
     }
 }
 
 /// Only databases that hold a key: some monitoring divides by the number. The mean time to live is not kept.
-fn keyspace(server: &Arc<Server>, fields: &mut Fields) {
+fn keyspace(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     for (db, counters) in server.keyspace.of(&server.databases.load()) {
         let value = format_args!("keys={},expires={},avg_ttl=0", counters.keys, counters.expiring);
         fields.put(&format!("db{db}"), value);
     }
 }
 
-fn runtimes(server: &Arc<Server>, fields: &mut Fields) {
+fn runtimes(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     let config = server.config.current();
-    let report = health::report(server);
+    let report = figures.health();
     fields.put("runtime_mode", config.runtime.mode.word());
     fields.put("network_threads", config.runtime.network_threads);
     fields.put("storage_reader_threads", config.runtime.storage_threads);
@@ -389,28 +409,28 @@ fn runtimes(server: &Arc<Server>, fields: &mut Fields) {
     for side in Side::ALL {
         fields.put(&format!("health_{}", side.word()), report.status(Some(side)).word());
     }
-    registered(server, "Runtimes", fields);
+    registered(figures, "Runtimes", fields);
 }
 
 /// The crossing between the runtimes. What does not fit waits with its connection, which is not read from meanwhile.
-fn channel(server: &Arc<Server>, fields: &mut Fields) {
+fn channel(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     fields.put("breaker_state", server.storage.breaker().word());
-    registered(server, "Channel", fields);
+    registered(figures, "Channel", fields);
 }
 
 /// What the engine said of itself lately; while storage is down there is nothing to say of it.
-fn storage(server: &Arc<Server>, fields: &mut Fields) {
+fn storage(figures: &Figures, fields: &mut Fields) {
+    let server = &figures.server;
     let storage = &server.stats.storage;
     let each = ratio(storage.operations_committed.get(), storage.groups_committed.get());
     fields.put("operations_per_group", format_args!("{each:.2}"));
-    registered(server, "Storage", fields);
+    registered(figures, "Storage", fields);
 }
 
 /// The rows of the table of figures that belong to a section.
-fn registered(server: &Arc<Server>, section: &str, fields: &mut Fields) {
-    for (name, value) in info_fields(figures::ROWS, section, &Figures::of(server)) {
-        fields.put(&name, value);
-    }
+fn registered(figures: &Figures, section: &str, fields: &mut Fields) {
+    info_fields(figures::ROWS, section, figures, |name, value| fields.put(name, value));
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ fn histogram(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer)
     };
     let (map, mut pairs) = (reply.deferred(), 0);
     for (name, counters) in session.server.stats.commands.all() {
-        if is_named(&name) && counters.calls.get() > 0 {
+        if is_named(&name) && counters.calls() > 0 {
             reply.bulk(name.as_bytes());
             write_histogram(&counters, reply);
             pairs += 1;

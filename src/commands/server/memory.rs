@@ -8,7 +8,6 @@ use crate::commands::introspection;
 use crate::commands::parse::Args;
 use crate::commands::{Argument, Command, CommandError, Flag, KeySpec, Next, Operation, Run, Session};
 use crate::keyspace::Keyspace;
-use crate::observe::ProcessUsage;
 use crate::resp::{CommandArgs, ReplyBuffer};
 use crate::types::dump;
 
@@ -101,7 +100,7 @@ static STATS: Command = Command {
 /// Redis' figures, without those of a heap that holds the data.
 fn stats(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
     let server = &session.server;
-    let usage = ProcessUsage::read();
+    let usage = server.stats.runtime.process.load();
     let keys: u64 = server.keyspace.of(&server.databases.load()).iter().map(|(_, counters)| counters.keys).sum();
     let (used, resident, peak) = (usage.anonymous_bytes, usage.resident_bytes, usage.resident_bytes_max);
     let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };

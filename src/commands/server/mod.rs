@@ -1,4 +1,4 @@
-//! The server as its operators see it: TIME, SHUTDOWN, DEBUG, ROLE and their like here, one file for each larger
+//! The server as its operators see it: TIME, SHUTDOWN, ROLE and their like here, one file for each larger
 //! subject beside it.
 //!
 //! All of it answers without storage, in a stall above all (R1.1): what it says of storage is what storage has left
@@ -7,6 +7,7 @@
 mod acl;
 mod bgtask;
 mod config;
+mod debug;
 mod info;
 mod latency;
 mod lolwut;
@@ -14,19 +15,11 @@ mod memory;
 mod persistence;
 mod slowlog;
 
-use std::time::Duration;
-
-use bytes::Bytes;
-
 use super::context::Server;
 use super::introspection;
 use super::parse::Args;
 use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session, echoed};
-use crate::failpoints::{self, CATALOGUE};
-use crate::glob;
-use crate::limits;
 use crate::resp::{CommandArgs, ReplyBuffer};
-use crate::storage::BackgroundTask;
 
 pub static COMMANDS: &[&Command] = &[
     &acl::ACL,
@@ -36,7 +29,7 @@ pub static COMMANDS: &[&Command] = &[
     &bgtask::BGTASK,
     &CLUSTER,
     &config::CONFIG,
-    &DEBUG,
+    &debug::DEBUG,
     &info::INFO,
     &LASTSAVE,
     &latency::LATENCY,
@@ -136,135 +129,6 @@ fn shutdown(session: &mut Session, args: &CommandArgs, _: &mut ReplyBuffer) -> R
             Ok(Next::Shutdown)
         }
     }
-}
-
-static DEBUG: Command = Command {
-    name: "debug",
-    summary: "A container for debugging commands",
-    since: "1.0.0",
-    complexity: "Depends on subcommand.",
-    arity: -2,
-    flags: ADMIN,
-    doc_flags: &["syscmd"],
-    examples: r#"> DEBUG SLEEP 0.01
-OK
-> DEBUG SEGFAULT
-(error) ERR unknown subcommand or wrong number of arguments for 'SEGFAULT'. Try DEBUG HELP."#,
-    run: Run::Server(debug),
-    ..BASE
-};
-
-/// As in Redis, what can be debugged is no part of the command table. SLEEP delays who asks for it and nobody else;
-/// RESTART-STORAGE is ours.
-fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
-    const HELP: &[&str] = &[
-        "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "SLEEP <seconds>",
-        "    Delay this reply, and what this connection sends after it. Decimals allowed.",
-        "FAILPOINT <name> <action>",
-        "    Make the server fail at a place of this name (builds with failpoints only): off, return(fault), ...",
-        "FAILPOINT LIST",
-        "    List the places, what can be done to each, and how often it was.",
-        "CHANGE-REPL-ID",
-        "    Nothing: there is no replication whose id could change.",
-        "LOADAOF",
-        "    As RELOAD.",
-        "QUICKLIST-PACKED-THRESHOLD <size>",
-        "    Nothing: lists are not kept in memory.",
-        "RELOAD [option ...]",
-        "    Write memtables out to files and start the storage threads anew over what is on disk.",
-        "RESTART-STORAGE",
-        "    Start the storage threads anew over the same data. Requests wait meanwhile.",
-        "SET-ACTIVE-EXPIRE <0|1>",
-        "    Whether keys that nobody asks for are removed when their time has come.",
-        "STRINGMATCH-LEN <length> <pattern>",
-        "    Match a text of as many x against a glob pattern.",
-        "HELP",
-        "    Print this help.",
-    ];
-    let mut words = Args::new(args);
-    if args.len() == 2 && words.take_word("HELP") {
-        reply.array(HELP.len());
-        HELP.iter().for_each(|line| reply.simple(line));
-        return Ok(Next::Done);
-    }
-    if args.len() == 2 && words.take_word("RESTART-STORAGE") {
-        session.server.storage_restart.notify_one();
-        reply.ok();
-        return Ok(Next::Done);
-    }
-    if words.take_word("FAILPOINT") {
-        return debug_failpoint(words, args, reply);
-    }
-    if (args.len() == 2 && words.take_word("LOADAOF")) || words.take_word("RELOAD") {
-        return Ok(debug_reload(session));
-    }
-    if args.len() == 3 && words.take_word("SET-ACTIVE-EXPIRE") {
-        let is_on = words.next_i64()? != 0;
-        session.server.background.set_paused(BackgroundTask::Expire, !is_on);
-        reply.ok();
-        return Ok(Next::Done);
-    }
-    let does_nothing = (args.len() == 2 && words.take_word("CHANGE-REPL-ID"))
-        || (args.len() == 3 && words.take_word("QUICKLIST-PACKED-THRESHOLD"));
-    if does_nothing {
-        reply.ok();
-        return Ok(Next::Done);
-    }
-    if args.len() == 4 && words.take_word("STRINGMATCH-LEN") {
-        let text_len = usize::try_from(words.next_i64()?).ok().filter(|len| *len <= limits::READ_CHUNK_LARGE_BYTES);
-        let text = vec![b'x'; text_len.ok_or(CommandError::NotInteger)?];
-        reply.integer(i64::from(glob::matches(words.next()?, &text)));
-        return Ok(Next::Done);
-    }
-    if args.len() != 3 || !words.take_word("SLEEP") {
-        return Err(introspection::unknown_subcommand_or_arity(args));
-    }
-    let seconds = words.next_f64()?.max(0.0);
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| CommandError::NotFloat)?;
-    let clock = session.server.env.clock.clone();
-    Ok(Next::Wait(Box::pin(async move {
-        clock.sleep(duration).await;
-        Bytes::from_static(b"+OK\r\n")
-    })))
-}
-
-/// DEBUG RELOAD: what is answered afterwards comes from disk, or it was never there.
-fn debug_reload(session: &Session) -> Next {
-    let server = session.server.clone();
-    let mut answer = ReplyBuffer::new(session.protocol);
-    Next::Wait(Box::pin(async move {
-        match server.background.run(BackgroundTask::Flush).await {
-            Ok(()) => {
-                server.storage_restart.notify_one();
-                answer.ok();
-            }
-            Err(error) => answer.error(format!("ERR Error trying to load the RDB dump: {error}")),
-        }
-        Bytes::from(answer.into_bytes())
-    }))
-}
-
-/// DEBUG FAILPOINT. Names and actions are texts, and so are the errors.
-fn debug_failpoint(mut words: Args<'_>, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
-    if args.len() == 3 && words.take_word("LIST") {
-        reply.array(CATALOGUE.len());
-        for point in CATALOGUE {
-            reply.array(3);
-            reply.bulk(point.name.as_bytes());
-            reply.bulk(point.doc.trim().as_bytes());
-            reply.integer(point.fired() as i64);
-        }
-        return Ok(Next::Done);
-    }
-    if args.len() != 4 {
-        return Err(introspection::unknown_subcommand_or_arity(args));
-    }
-    let (name, action) = (words.next_bytes()?, words.next_bytes()?);
-    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-    failpoints::arm(&text(&name), &text(&action)).map_err(|error| CommandError::custom(format!("ERR {error}")))?;
-    reply.ok();
-    Ok(Next::Done)
 }
 
 static MODULE: Command = Command {
@@ -488,6 +352,8 @@ fn no_cluster(_: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Result<N
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::commands::network_tests::TestClient;
 
@@ -501,19 +367,6 @@ mod tests {
         assert!(!client.session.server.shutdown.is_requested());
         client.check(&[("shutdown nosave now force", "")]);
         assert!(client.closed && client.session.server.shutdown.is_requested());
-    }
-
-    #[test]
-    fn debug_sleep_delays_who_asked() {
-        let mut client = TestClient::new();
-        let started = client.session.server.env.clock.now();
-        client.check(&[
-            ("debug sleep 0.02", "OK"),
-            ("debug sleep -1", "OK"),
-            ("debug sleep x", "(error) ERR value is not a valid float"),
-            ("debug sleep 1e300", "(error) ERR value is not a valid float"),
-        ]);
-        assert!(client.session.server.env.clock.now() - started >= Duration::from_millis(20));
     }
 
     #[test]

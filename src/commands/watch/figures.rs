@@ -4,6 +4,7 @@
 //! Names that redis_exporter has for the same thing are kept (`redis_…`), so that dashboards made for it work; our own
 //! begin with `bulkhead_`, and the process' with `process_`. A row reads; it must never lock for long, nor ask the engine.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,23 +14,38 @@ use crate::channel::BreakerState;
 use crate::commands::context::Server;
 use crate::config::REDIS_VERSION;
 use crate::observe::Reading::{Absent, Durations, Each, Number, Sizes, Time};
-use crate::observe::{Histogram, Kind, ProcessUsage, Reading, Row, SizeHistogram, Step, open_files_max};
+use crate::observe::{HealthReport, Histogram, Kind, ProcessUsage, Reading, Row, SizeHistogram, Step};
 use crate::storage::{EngineStatistics, StorageState};
 
 /// What the rows read from: a look at the server.
 pub struct Figures {
-    server: Arc<Server>,
+    pub server: Arc<Server>,
     storage: Option<Arc<StorageState>>,
     /// Zeros while storage is not open.
-    engine: Arc<EngineStatistics>,
-    process: ProcessUsage,
+    pub engine: Arc<EngineStatistics>,
+    /// As read within the last second.
+    pub process: Arc<ProcessUsage>,
+    health: OnceCell<HealthReport>,
+    /// What the cache of records holds: entries, bytes, most bytes.
+    records: OnceCell<(usize, usize, usize)>,
 }
 
 impl Figures {
     pub fn of(server: &Arc<Server>) -> Figures {
         let storage = server.storage_state.load_full();
         let engine = storage.as_ref().map(|storage| storage.engine_statistics.load_full()).unwrap_or_default();
-        Figures { server: server.clone(), storage, engine, process: server.env.host.process() }
+        let process = server.stats.runtime.process.load_full();
+        let (health, records) = Default::default();
+        Figures { server: server.clone(), storage, engine, process, health, records }
+    }
+
+    /// Judged once for all who ask.
+    pub fn health(&self) -> &HealthReport {
+        self.health.get_or_init(|| health::report(&self.server))
+    }
+
+    fn records(&self) -> (usize, usize, usize) {
+        *self.records.get_or_init(|| self.server.records.usage())
     }
 
     /// Of the engine there is nothing to say while it is not open.
@@ -125,9 +141,9 @@ pub static ROWS: &[Row<Figures>] = &[
     gauge("redis_db_keys_expiring", "Keys of a database that expire.",
         |f| each("db", databases(f), |(_, expiring)| Number(expiring))),
     counter("redis_commands_total", "Calls of a command.",
-        |f| each("cmd", f.server.stats.commands.all(), |row| Number(row.calls.get()))),
+        |f| each("cmd", f.server.stats.commands.all(), |row| Number(row.calls()))),
     counter("redis_commands_duration_seconds_total", "Time spent in a command.",
-        |f| each("cmd", f.server.stats.commands.all(), |row| Time(Duration::from_micros(row.usec.get())))),
+        |f| each("cmd", f.server.stats.commands.all(), |row| Time(row.time()))),
     counter("redis_commands_failed_calls_total", "Calls of a command that replied with an error.",
         |f| each("cmd", f.server.stats.commands.all(), |row| Number(row.failed.get()))),
     counter("redis_commands_rejected_calls_total", "Calls of a command that were refused before it ran.",
@@ -145,15 +161,14 @@ pub static ROWS: &[Row<Figures>] = &[
         .info(RUNTIMES, "process_resident_bytes").logged(),
     gauge("process_open_fds", "Open file descriptors.", |f| Number(f.process.open_files))
         .info(RUNTIMES, "process_open_files").logged(),
-    gauge("process_max_fds", "File descriptors that may be open.", |_| Number(open_files_max())),
+    gauge("process_max_fds", "File descriptors that may be open.", |f| Number(f.process.open_files_max)),
     gauge("process_threads", "Threads.", |f| Number(f.process.threads)).info(RUNTIMES, "process_threads"),
 
     // Runtimes
     gauge("bulkhead_ready", "1: clients should be sent here; 0: see /readyz.",
-        |f| Number(health::report(&f.server).is_ready().into())).info(RUNTIMES, "ready").logged(),
+        |f| Number(f.health().is_ready().into())).info(RUNTIMES, "ready").logged(),
     gauge("bulkhead_health_status", "Each check: 0 ok, 1 degraded, 2 failing.", |f| {
-        let findings = health::report(&f.server).findings;
-        each("check", findings.into_iter().map(|finding| (finding.check.into(), finding.status)),
+        each("check", f.health().findings.iter().map(|finding| (finding.check.into(), finding.status)),
             |status| Number(status as u64))
     }),
     gauge("bulkhead_storage_threads_alive", "Engine threads that run.",
@@ -184,7 +199,7 @@ pub static ROWS: &[Row<Figures>] = &[
         .labels("stage=\"decode\"").info(RUNTIMES, "stage_decode_us"),
     histogram("bulkhead_stage_duration_seconds", STAGE, |f| fine(&f.server.stats.runtime.queue))
         .labels("stage=\"queue\"").info(RUNTIMES, "stage_queue_us"),
-    histogram("bulkhead_stage_duration_seconds", STAGE, |f| fine(&f.server.stats.runtime.execute))
+    histogram("bulkhead_stage_duration_seconds", STAGE, |f| Durations(f.server.stats.execute(), Step::Fine))
         .labels("stage=\"execute\"").info(RUNTIMES, "stage_execute_us"),
     histogram("bulkhead_stage_duration_seconds", STAGE, |f| fine(&f.server.stats.runtime.commit))
         .labels("stage=\"commit\"").info(RUNTIMES, "stage_commit_us"),
@@ -273,16 +288,14 @@ pub static ROWS: &[Row<Figures>] = &[
         |f| Time(f.server.stats.storage.writer_busy_for(f.server.env.clock.now()))).info(STORAGE, "writer_busy_for_ms"),
     counter("bulkhead_reads_from_memory_total", "Reads answered from the cache of records, without a request to storage.",
         |f| Number(f.server.stats.storage.reads_from_memory.get())).info(STORAGE, "reads_from_memory").logged(),
-    gauge("bulkhead_record_cache_entries", "Keys in the cache of records.", |f| Number(f.server.records.usage().0 as u64))
+    gauge("bulkhead_record_cache_entries", "Keys in the cache of records.", |f| Number(f.records().0 as u64))
         .info(STORAGE, "record_cache_entries"),
-    gauge("bulkhead_record_cache_bytes", "Bytes of the cache of records.", |f| Number(f.server.records.usage().1 as u64))
+    gauge("bulkhead_record_cache_bytes", "Bytes of the cache of records.", |f| Number(f.records().1 as u64))
         .info(STORAGE, "record_cache_bytes"),
     gauge("bulkhead_record_cache_limit_bytes", "Bytes that the cache of records may take.",
-        |f| Number(f.server.records.usage().2 as u64)).info(STORAGE, "record_cache_bytes_max"),
+        |f| Number(f.records().2 as u64)).info(STORAGE, "record_cache_bytes_max"),
     counter("bulkhead_requests_read_total", "Requests that readers took.",
         |f| Number(f.server.stats.storage.requests_read.get())).info(STORAGE, "requests_read"),
-    counter("bulkhead_reads_from_record_cache_total", "Commands that the cache of records answered at once.",
-        |f| Number(f.server.stats.storage.reads_from_records.get())).info(STORAGE, "reads_from_record_cache"),
     counter("bulkhead_reads_from_disk_total", "Reads that memory could not answer, or that take long.",
         |f| Number(f.server.stats.storage.reads_from_disk.get())).info(STORAGE, "reads_from_disk"),
     counter("bulkhead_busy_seconds_total", "Time that the writer, and all readers together, spent working.",
@@ -391,7 +404,7 @@ fn failures(f: &F) -> Reading {
 
 /// Commands that ran, and their counters.
 fn called(f: &F) -> impl Iterator<Item = (String, Arc<crate::observe::CommandCounters>)> {
-    f.server.stats.commands.all().into_iter().filter(|(_, row)| row.calls.get() > 0)
+    f.server.stats.commands.all().into_iter().filter(|(_, row)| row.calls() > 0)
 }
 
 fn pools(f: &F) -> Vec<(String, Duration)> {

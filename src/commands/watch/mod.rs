@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Server;
-use crate::observe::{Condition, Second, Status, Totals, log_fields};
+use crate::observe::{Condition, Second, Status, Totals, log_fields, nanos};
 use figures::Figures;
 
 /// How often [`every_second`] is to be called.
@@ -22,6 +22,7 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 /// does it every [`INTERVAL`], on a thread that may take a few milliseconds for it.
 pub fn every_second(server: &Server) {
     server.stats.error_log.tell_held_back(server.env.clock.now());
+    server.stats.runtime.process.store(server.env.host.process().into());
     server.stats.runtime.pools.store(server.env.host.pools().into());
     let unix_ms = server.env.clock.unix_ms();
     let report = health::report(server);
@@ -47,8 +48,10 @@ fn end_second(server: &Server, unix_ms: u64, health: Status) {
     let storage = server.storage_state.load();
     let engine = storage.as_ref().map(|storage| storage.engine_statistics.load_full()).unwrap_or_default();
     let (queued_writes, queued_reads) = server.storage.depth();
-    // The engine's figures are some seconds old at times; the writer knows at once.
-    let is_stopped = stats.health.condition(Condition::WriteStall).status != Status::Ok;
+    let writer_busy = stats.storage.writer_busy_for(server.env.clock.now());
+    // The engine's figures are some seconds old at times; the writer knows at once. One that does not come back from the
+    // engine is stalled as well.
+    let is_stopped = stats.health.condition(Condition::WriteStall).status != Status::Ok || writer_busy >= INTERVAL;
     let stall = match (engine.writes_stopped || is_stopped, engine.delayed_write_rate > 0) {
         (true, _) => 2,
         (false, true) => 1,
@@ -72,7 +75,8 @@ fn end_second(server: &Server, unix_ms: u64, health: Status) {
         commands: stats.commands_processed.get(),
         input_bytes: stats.net_input_bytes.get(),
         output_bytes: stats.net_output_bytes.get(),
-        writer_busy_ns: stats.storage.writer_busy_ns.get(),
+        // What it is at counts when it is over; for the second it counts now.
+        writer_busy_ns: stats.storage.writer_busy_ns.get() + nanos(writer_busy),
         reader_busy_ns: stats.storage.reader_busy_ns.get(),
         requests: stats.runtime.request.distribution(),
     };

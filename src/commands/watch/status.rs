@@ -123,13 +123,13 @@ fn write_channel(json: &mut Json, server: &Arc<Server>) {
 }
 
 fn write_stages(json: &mut Json, server: &Arc<Server>) {
-    for (stage, histogram) in server.stats.runtime.stages() {
-        let distribution = histogram.distribution();
+    for (stage, distribution) in server.stats.stages() {
         json.object(|json| {
             json.key("stage").string(stage);
             json.key("count").number(distribution.count());
-            for (name, percent) in [("p50_us", 50.0), ("p99_us", 99.0), ("p999_us", 99.9)] {
-                json.key(name).number(distribution.percentile(percent).as_micros());
+            let percentiles = distribution.percentiles([50.0, 99.0, 99.9]);
+            for (name, time) in ["p50_us", "p99_us", "p999_us"].iter().zip(percentiles) {
+                json.key(name).number(time.as_micros());
             }
         });
     }
@@ -143,6 +143,7 @@ fn write_storage(json: &mut Json, server: &Arc<Server>) {
         ("operations", metrics.operations_committed.get()),
         ("requests_read", metrics.requests_read.get()),
         ("reads_from_disk", metrics.reads_from_disk.get()),
+        ("writer_stopped_ms", metrics.stalled_us.get() / 1000),
         ("wal_bytes", metrics.wal_bytes.get()),
         ("directory_bytes", metrics.directory_bytes.get()),
         ("free_bytes", metrics.free_bytes.get()),
@@ -183,7 +184,7 @@ fn write_storage(json: &mut Json, server: &Arc<Server>) {
 }
 
 fn write_process(json: &mut Json, server: &Arc<Server>) {
-    let usage = server.env.host.process();
+    let usage = server.stats.runtime.process.load();
     json.key("resident_bytes").number(usage.resident_bytes);
     json.key("open_files").number(usage.open_files);
     json.key("threads").number(usage.threads);
@@ -201,15 +202,16 @@ fn write_process(json: &mut Json, server: &Arc<Server>) {
 /// Those that took most time together, first.
 fn write_commands(json: &mut Json, server: &Arc<Server>) {
     let mut commands = server.stats.commands.all();
-    commands.sort_by_key(|(_, counters)| std::cmp::Reverse(counters.usec.get()));
+    commands.sort_by_key(|(_, counters)| std::cmp::Reverse(counters.time()));
     for (name, counters) in commands.iter().take(COMMANDS_SHOWN) {
         json.object(|json| {
             json.key("command").string(name);
-            json.key("calls").number(counters.calls.get());
+            let [p50, p99] = counters.latency.distribution().percentiles([50.0, 99.0]);
+            json.key("calls").number(counters.calls());
             json.key("failed").number(counters.failed.get() + counters.rejected.get());
-            json.key("total_us").number(counters.usec.get());
-            json.key("p50_us").number(counters.latency.percentile(50.0).as_micros());
-            json.key("p99_us").number(counters.latency.percentile(99.0).as_micros());
+            json.key("total_us").number(counters.time().as_micros());
+            json.key("p50_us").number(p50.as_micros());
+            json.key("p99_us").number(p99.as_micros());
         });
     }
 }

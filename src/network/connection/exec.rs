@@ -115,10 +115,7 @@ impl Connection {
         let protocol = self.session.protocol;
         if needs_storage && !runs_here {
             let transaction = Transaction { steps, watches, protocol, silent, in_parts: false };
-            self.batch.bytes += bytes;
-            self.batch.runs = true;
-            self.batch.writes |= writes;
-            self.batch.steps.push(Step::Exec(transaction));
+            self.batch.push_exec(transaction, bytes, writes);
             return;
         }
         steps.retain(|step| matches!(step, Step::Run(_)));
@@ -201,6 +198,11 @@ impl Connection {
                     Next::Close | Next::Shutdown => self.closing = true,
                     Next::Wait(reply) => pieces.push(Piece::Later(reply)),
                     Next::Exec(..) => unreachable!("invariant: EXEC is not queued"),
+                    // Storage has done its part of the transaction by now.
+                    Next::Storage(_) => pieces.push(Piece::Ready(encode_error(
+                        &CommandError::custom("ERR Command not allowed inside a transaction"),
+                        self.session.protocol,
+                    ))),
                 }
             }
             Err(error) => {
