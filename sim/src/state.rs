@@ -37,7 +37,8 @@ pub fn at<'a>(plan: &'a Plan, history: &'a History, met: &'a Spell) -> impl Iter
     };
     let began_lately = |moment: Duration| moment <= at && at <= moment + STARTING;
     let starts = history.ended.iter().filter_map(|ended| ended.started).chain([Duration::ZERO]);
-    let restarts = history.spells.iter().filter(|spell| spell.fault == Fault::RestartStorage && !std::ptr::eq(*spell, met));
+    let restarts =
+        history.spells.iter().filter(|spell| spell.fault == Fault::RestartStorage && !std::ptr::eq(*spell, met));
     let is = [
         !is_any(|_| true),
         is_any(|one| model::touches(one.db, &one.args) != Touches::Nothing && !model::is_read(&one.args)),

@@ -24,7 +24,8 @@ pub const SCENARIO: Scenario = Scenario {
                 }
             })
             .collect();
-        let kinds = [Kind::WriterHang, Kind::WriterHang, Kind::WriterHang, Kind::RestartStorage, Kind::Kill, Kind::Hang];
+        let kinds =
+            [Kind::WriterHang, Kind::WriterHang, Kind::WriterHang, Kind::RestartStorage, Kind::Kill, Kind::Hang];
         let (count, within_ms) = (dice.between(1..=4), dice.pick(&[200, 1000]));
         let faults = faults::draw(dice, &kinds, count, within_ms);
         Sketch { config, clients, faults, heal_ms: dice.between(0..=4000) }
