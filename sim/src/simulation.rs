@@ -173,6 +173,7 @@ impl Simulation {
 
     /// Starts the server again, after it has ended.
     pub fn start(&mut self) {
+        self.machine.is_starting();
         set_taking_apart(true);
         self.turmoil.bounce(SERVER);
         set_taking_apart(false);

@@ -16,7 +16,7 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
     let stands = case.history.spells.iter().map(|spell| spell.to.min(healed + spell.fault.lingers()));
     let healed = stands.max().unwrap_or_default().max(healed);
     match case.history.recovered {
-        Some(recovered) if recovered - healed <= RECOVERY_MAX => Finding::checked(1),
+        Some(recovered) if recovered.saturating_sub(healed) <= RECOVERY_MAX => Finding::checked(1),
         Some(recovered) => Err(format!("healed at {healed:?}, a write and a read succeeded only at {recovered:?}")),
         None => Err(format!("healed at {healed:?}, no write and read succeeded after that")),
     }

@@ -1,6 +1,9 @@
 //! The faults of a plan as failpoints of the real server: what to arm it with, and when. So a case that was found here can be
 //! looked at there.
 //!
+//! Armed from the start, a server whose engine fails does not start: in a simulation it is started again and again. Then the
+//! script is what to use. And whoever arms the network's places may be among those whose connection breaks.
+//!
 //! Not everything that befalls a simulated machine has a failpoint: kills, power cuts, networks and clocks have none, and
 //! what is left out is said.
 

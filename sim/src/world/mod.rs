@@ -117,10 +117,13 @@ impl Machine {
         };
         self.world.trace.event("server", format_args!("start {start}"));
         self.tasks.set_crashing(false);
-        self.is_terminated.store(false, Ordering::Relaxed);
         loop {
             let shutdown = Arc::new(ShutdownRequest::default());
             *self.shutdown.lock().expect("nobody panics while replacing it") = shutdown.clone();
+            // A signal may come before a process has begun to look for it.
+            if self.is_terminated.load(Ordering::Relaxed) {
+                shutdown.request();
+            }
             let (config, was_troubled) = (Arc::new(self.config()?), self.is_troubled());
             match bulkhead::server::run(self.env(start), config, shutdown).await {
                 Ok(()) => {
@@ -166,6 +169,11 @@ impl Machine {
 
     fn is_troubled(&self) -> bool {
         self.disk.is_troubled() || self.world.failpoints.is_armed(|_| true)
+    }
+
+    /// A process is about to start, to which nobody has sent a signal yet.
+    pub fn is_starting(&self) {
+        self.is_terminated.store(false, Ordering::Relaxed);
     }
 
     /// SIGTERM.
