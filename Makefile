@@ -130,7 +130,7 @@ sim-rocks: ## A few simulated runs on RocksDB itself, compared with the same run
 .PHONY: sim-armed
 sim-armed: ## What `cargo sim plan --as-failpoints` prints, on the real server
 	cargo build --no-default-features --features failpoints --bin bulkhead-server
-	BULKHEAD_SERVER=$$PWD/$${CARGO_TARGET_DIR:-target}/debug/bulkhead-server cargo test --profile sim --package bulkhead-sim --test armed -- --ignored
+	BULKHEAD_SERVER=$$PWD/$${CARGO_TARGET_DIR:-target}/debug/bulkhead-server cargo test --profile sim --package bulkhead-sim --features armed --test armed
 
 .PHONY: deny
 deny: ## Licences, sources and banned crates of all dependencies (installs cargo-deny)

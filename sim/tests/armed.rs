@@ -147,7 +147,6 @@ fn plans() -> impl Iterator<Item = Plan> {
 }
 
 #[test]
-#[ignore = "needs BULKHEAD_SERVER: make sim-armed"]
 fn what_a_plan_puts_into_the_environment_fires_in_the_real_server() {
     let mut checked = 0;
     for mut plan in plans() {
@@ -169,7 +168,6 @@ fn what_a_plan_puts_into_the_environment_fires_in_the_real_server() {
 }
 
 #[test]
-#[ignore = "needs BULKHEAD_SERVER: make sim-armed"]
 fn the_script_of_a_plan_arms_the_real_server_in_time() {
     let mut checked = 0;
     for mut plan in plans() {
