@@ -44,7 +44,7 @@ const REMOVAL_MAX: Duration = Duration::from_millis(500);
 const ON_ITS_WAY_MAX: Duration = Duration::from_millis(200);
 
 /// What the auditor asks for: sections that say nothing of the process this runs in, which no seed decides.
-const INFO: &str = "INFO clients stats channel storage keyspace";
+const INFO: &str = "INFO clients stats runtimes channel storage keyspace";
 
 type Shared = Rc<RefCell<History>>;
 

@@ -100,15 +100,37 @@ fn is_reader_troubled(case: &Case<'_>, from: Duration, to: Duration) -> bool {
     if case.history.spells_during(earlier, to, troubles) {
         return true;
     }
+    let may_be_closed = |spell: &Spell| spell.from <= to && opened_until(spell).is_some_and(|until| from <= until);
+    if case.history.spells.iter().any(may_be_closed) {
+        return true;
+    }
     // Storage that starts anew, or opens its engine anew after an error, waits for the thread that the disk holds.
     let spells = &case.history.spells;
     let starts_anew =
         |spell: &&Spell| matches!(spell.fault, Fault::RestartStorage | Fault::IoError { .. }) && spell.from <= to;
     spells.iter().filter(starts_anew).any(|anew| {
-        let holds = |spell: &Spell| matches!(spell.fault, Fault::Hang { .. } | Fault::Slow { .. });
-        let held = spells.iter().filter(|spell| holds(spell) && spell.from <= to && anew.from <= spell.to);
-        held.into_iter().any(|spell| from <= spell.to + Duration::from_secs(1))
+        let held = spells.iter().filter(|spell| spell.from <= to).filter_map(held_until);
+        held.into_iter().any(|until| anew.from <= until && from <= until + Duration::from_secs(1))
     })
+}
+
+/// Until when the engine may be closed because of this, if it may at all. Each attempt to open it anew waits twice as long as
+/// the one before, so the last of them comes at most as long after the trouble as the trouble lasted.
+pub(super) fn opened_until(spell: &Spell) -> Option<Duration> {
+    let of_engine =
+        spell.fault.place().is_some_and(|place| place.starts_with("engine.")) && is_reader_armed(&spell.fault);
+    let closes = of_engine || matches!(spell.fault, Fault::IoError { .. });
+    closes.then(|| spell.to + spell.to.saturating_sub(spell.from) + Duration::from_secs(1))
+}
+
+/// Until when a thread of storage may stand still by this, if it may at all.
+fn held_until(spell: &Spell) -> Option<Duration> {
+    match &spell.fault {
+        Fault::Hang { .. } | Fault::Slow { .. } => Some(spell.to),
+        // Whoever came there last stands still from then on.
+        Fault::Failpoint { what: failpoints::Fault::Stall(time), .. } => Some(spell.to + *time),
+        _ => None,
+    }
 }
 
 /// A failpoint that a read passes, or by which the engine has to be opened anew. What only stops writes is none.

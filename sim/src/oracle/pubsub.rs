@@ -77,8 +77,9 @@ fn check_missed(case: &Case<'_>, listening: &Listening, said: &BTreeMap<&[u8], &
         listening.until.saturating_sub(if listening.is_lost { 2 * round_trip(case, 0) } else { Duration::ZERO });
     let mut checked = 0;
     for (payload, publish) in said {
-        let Some(returned) =
-            publish.returned.filter(|returned| publish.invoked > since && *returned + case.skew() < until)
+        let Some(returned) = publish
+            .returned
+            .filter(|returned| publish.invoked > since + case.skew() && *returned + case.skew() < until)
         else {
             continue;
         };
