@@ -607,7 +607,10 @@ impl Connection {
         let mut reply = ReplyBuffer::new(self.session.protocol);
         let result = handler(&mut self.session, args, &mut reply);
         let took = self.session.server.env.clock.moment().saturating_sub(started);
-        call.counters.record(took, result.is_err());
+        // Storage counts what it runs.
+        if !matches!(result, Ok(Next::Storage(_))) {
+            call.counters.record(took, result.is_err());
+        }
         // What takes time tells itself how much of it was work.
         let is_over = !matches!(result, Ok(Next::Wait(_) | Next::Storage(_)));
         if is_over && !call.command.has(Flag::SkipSlowlog) {
@@ -741,7 +744,7 @@ impl Connection {
             return None;
         }
         Some(Box::pin(async move {
-            let _held = HeldUp::begin(&server.stats);
+            let _held = server.stats.hold();
             let mut over = server.env.clock.sleep(pause.until.saturating_sub(now));
             tokio::select! {
                 biased;
@@ -1068,20 +1071,4 @@ fn read_small(stream: &mut dyn Stream, input: &mut BytesMut, context: &mut Conte
             chunk.filled().len()
         })
     })
-}
-
-/// Counts a client that CLIENT PAUSE holds up, for as long as it does.
-struct HeldUp(Arc<crate::observe::ServerStats>);
-
-impl HeldUp {
-    fn begin(stats: &Arc<crate::observe::ServerStats>) -> HeldUp {
-        stats.clients_held.add(1);
-        HeldUp(stats.clone())
-    }
-}
-
-impl Drop for HeldUp {
-    fn drop(&mut self) {
-        self.0.clients_held.subtract(1);
-    }
 }

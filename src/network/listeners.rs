@@ -20,8 +20,8 @@ use crate::planted;
 /// Why the network side did not start, or does not listen where it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    #[error("Unable to listen on this port: {address}: {source}")]
-    Listen { address: String, source: io::Error },
+    #[error("Unable to listen on {place}: {source}")]
+    Listen { place: String, source: io::Error },
     #[error("cannot go on listening on {address} in a new runtime: {source}")]
     Adopt { address: String, source: io::Error },
     #[error("`bind {host}` names no address")]
@@ -176,7 +176,14 @@ async fn bind_all(
             Err(error) if optional => {
                 tracing::info!(%address, %error, "not listening on an optional address");
             }
-            Err(source) => return Err(NetworkError::Listen { address: address.to_string(), source }),
+            Err(source) => {
+                let place = match &address {
+                    // What Redis says, and more.
+                    Address::Tcp(address) => format!("this port: {address}"),
+                    Address::Unix { .. } => address.to_string(),
+                };
+                return Err(NetworkError::Listen { place, source });
+            }
         }
     }
     Ok(listeners)

@@ -31,5 +31,5 @@ pub use process::{HostFacts, PoolUsage, ProcessUsage, machine_memory_bytes};
 pub use registry::{Kind, Reading, Row, Step, exposition, info_fields, log_fields};
 pub use sampler::{Rate, SAMPLE_INTERVAL, Sampler};
 pub use slowlog::{SlowCommand, SlowLog};
-pub use stats::{CommandCounters, CommandStats, Counter, Ran, ServerStats};
+pub use stats::{CommandCounters, CommandStats, Counter, HeldClient, Ran, ServerStats};
 pub use tally::Tally;

@@ -1,6 +1,7 @@
 //! The server's counters: what INFO calls stats, commandstats and errorstats.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -244,6 +245,23 @@ impl ServerStats {
         let RuntimeMetrics { decode, queue, commit, reply, request, .. } = &self.runtime;
         [decode, queue, commit, reply, request].into_iter().for_each(Histogram::reset);
         self.sampler.reset();
+    }
+}
+
+/// Counts in [`ServerStats::clients_held`] for as long as it lives.
+pub struct HeldClient(Arc<ServerStats>);
+
+impl ServerStats {
+    /// A client is held up from now on.
+    pub fn hold(self: &Arc<Self>) -> HeldClient {
+        self.clients_held.add(1);
+        HeldClient(self.clone())
+    }
+}
+
+impl Drop for HeldClient {
+    fn drop(&mut self) {
+        self.0.clients_held.subtract(1);
     }
 }
 

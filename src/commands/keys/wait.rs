@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::BASE;
 use crate::commands::{Argument, Command, CommandError, Flag, Next, Run, Session};
 use crate::number;
-use crate::observe::{Client, ServerStats, Unblock};
+use crate::observe::{Client, HeldClient, Unblock};
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 const UNBLOCKED_REPLY: &[u8] = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
@@ -64,20 +64,18 @@ fn wait(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> R
 /// A client in WAIT, as others see it.
 struct Waiting {
     client: Arc<Client>,
-    stats: Arc<ServerStats>,
+    _held: HeldClient,
 }
 
 impl Waiting {
     fn begin(session: &Session) -> Waiting {
         session.client.update(|facts| facts.blocked = true);
-        session.server.stats.clients_held.add(1);
-        Waiting { client: session.client.clone(), stats: session.server.stats.clone() }
+        Waiting { client: session.client.clone(), _held: session.server.stats.hold() }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.client.update(|facts| (facts.blocked, facts.unblocked) = (false, None));
-        self.stats.clients_held.subtract(1);
     }
 }

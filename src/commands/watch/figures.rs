@@ -115,7 +115,7 @@ pub static ROWS: &[Row<Figures>] = &[
     gauge("redis_uptime_in_seconds", "Seconds since the start.",
         |f| Number(f.server.env.clock.now().saturating_sub(f.server.stats.started_at).as_secs())),
     gauge("redis_connected_clients", "Clients that are connected.", |f| Number(f.server.clients.len() as u64)),
-    gauge("redis_blocked_clients", "Clients that wait in a blocking command.",
+    gauge("redis_blocked_clients", "Clients that wait in a blocking command, or that CLIENT PAUSE holds up.",
         |f| Number(f.server.blocked_clients())),
     gauge("redis_config_maxclients", "Clients that may be connected.",
         |f| Number(f.server.config.current().network.clients_max.into())),
