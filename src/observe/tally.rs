@@ -30,24 +30,30 @@ struct Row {
 impl Tally {
     /// Counts a call that ran, and how long it took.
     pub fn record(&mut self, counters: &Arc<CommandCounters>, took: Duration, failed: bool) {
+        self.record_all(counters, 1, took, u64::from(failed));
+    }
+
+    /// Counts `calls` that ran one after the other, at least one of them, and how long they took together: each counts as
+    /// having taken its share.
+    pub fn record_all(&mut self, counters: &Arc<CommandCounters>, calls: u64, took: Duration, failed: u64) {
         if cfg!(feature = "unmeasured") {
             return;
         }
-        let (ns, bucket) = (took.as_nanos() as u64, bucket(took.as_nanos()));
+        let ns = took.as_nanos() as u64;
+        let bucket = bucket(u128::from(ns / calls));
         match &mut self.row {
             Some(row) if Arc::ptr_eq(&row.counters, counters) => {
                 if row.bucket != bucket {
                     row.counters.latency.add(row.bucket, std::mem::take(&mut row.calls));
                     row.bucket = bucket;
                 }
-                row.calls += 1;
+                row.calls += calls;
                 row.total_ns += ns;
-                row.failed += u64::from(failed);
+                row.failed += failed;
             }
             _ => {
                 self.flush();
-                let (counters, failed) = (counters.clone(), u64::from(failed));
-                self.row = Some(Row { counters, calls: 1, bucket, total_ns: ns, failed });
+                self.row = Some(Row { counters: counters.clone(), calls, bucket, total_ns: ns, failed });
             }
         }
     }

@@ -11,6 +11,7 @@ use super::execute::{Caller, Surroundings, execute};
 use super::laps::Laps;
 use crate::channel::StorageCommand;
 use crate::keyspace::{KeyspaceEvents, RecordCache, Txn};
+use crate::limits;
 use crate::observe::Client;
 
 /// A client's reads in a row. Dropped, it has counted them: before the client gets the replies.
@@ -21,6 +22,8 @@ pub struct MemoryReads<'a> {
     laps: Laps<'a>,
     events: KeyspaceEvents,
     answered: u64,
+    /// Nobody asks about commands of less than a millisecond one by one.
+    may_share: bool,
 }
 
 impl<'a> MemoryReads<'a> {
@@ -32,7 +35,9 @@ impl<'a> MemoryReads<'a> {
         now: Duration,
     ) -> MemoryReads<'a> {
         let laps = Laps::begin_at(now, &*surroundings.env.clock);
-        MemoryReads { surroundings, records, client, laps, events: KeyspaceEvents::default(), answered: 0 }
+        let slower_than_us = surroundings.config.current().monitoring.slowlog_slower_than_us;
+        let may_share = !(0..1000).contains(&slower_than_us);
+        MemoryReads { surroundings, records, client, laps, events: KeyspaceEvents::default(), answered: 0, may_share }
     }
 
     /// Runs a command that only reads, if the records in memory suffice for it: appends its reply to `replies`. `false`:
@@ -41,6 +46,10 @@ impl<'a> MemoryReads<'a> {
         if command.operation.is_long() {
             return false;
         }
+        // What a fast command does with a few records in memory is little more than a look at the clock: if it takes long,
+        // its thread had to wait, and that says nothing of it.
+        let is_short = command.is_fast && command.args.len() <= limits::SHORT_COMMAND_ARGUMENTS_MAX;
+        self.laps.share(&command.counters, self.may_share && is_short);
         let txn = Txn::one_read(self.records, Default::default());
         let mut keyspace = self.surroundings.keyspace(txn, self.laps.unix_ms(), random);
         let caller = Caller { client: self.client, request: None };
