@@ -124,7 +124,7 @@ sim-strength: ## How many seeds it takes to notice each planted bug: the table i
 	cargo run --profile sim --package bulkhead-sim --features planted-bugs -- strength --readme sim/README.md
 
 .PHONY: sim-rocks
-sim-rocks: ## A few simulated runs on RocksDB itself, compared with the same runs on the model of a disk
+sim-rocks: build-deps ## A few simulated runs on RocksDB itself, compared with the same runs on the model of a disk
 	cargo test --profile sim --package bulkhead-sim --features rocks --test rocks
 
 .PHONY: sim-armed
