@@ -62,7 +62,7 @@ sim-fresh: ## 2,000 seeds that no earlier commit ran, chosen by the commit (SEED
 .PHONY: lint
 lint: build-deps ## Clippy, without a single warning
 	cargo clippy $(TESTED) --all-targets -- --deny warnings
-	cargo clippy --package bulkhead-sim --package bulkhead-loom --package bulkhead-redis-rs --all-targets -- --deny warnings
+	cargo clippy --package bulkhead-sim --package bulkhead-loom --package bulkhead-redis-rs --features bulkhead-sim/armed --all-targets -- --deny warnings
 	cargo clippy $(FUZZ) --all-targets -- --deny warnings
 
 .PHONY: unit
