@@ -62,7 +62,7 @@ sim-fresh: ## 2,000 seeds that no earlier commit ran, chosen by the commit (SEED
 .PHONY: lint
 lint: build-deps ## Clippy, without a single warning
 	cargo clippy $(TESTED) --all-targets -- --deny warnings
-	cargo clippy --package bulkhead-sim --package bulkhead-loom --package bulkhead-redis-rs --all-targets -- --deny warnings
+	cargo clippy --package bulkhead-sim --package bulkhead-loom --package bulkhead-redis-rs --features bulkhead-sim/armed --all-targets -- --deny warnings
 	cargo clippy $(FUZZ) --all-targets -- --deny warnings
 
 .PHONY: unit
@@ -124,7 +124,7 @@ sim-strength: ## How many seeds it takes to notice each planted bug: the table i
 	cargo run --profile sim --package bulkhead-sim --features planted-bugs -- strength --readme sim/README.md
 
 .PHONY: sim-rocks
-sim-rocks: ## A few simulated runs on RocksDB itself, compared with the same runs on the model of a disk
+sim-rocks: build-deps ## A few simulated runs on RocksDB itself, compared with the same runs on the model of a disk
 	cargo test --profile sim --package bulkhead-sim --features rocks --test rocks
 
 .PHONY: sim-armed

@@ -27,6 +27,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("gives-up-before-anyone-looked", "a blocking command's time runs out before storage has looked at its keys"),
     ("half-close-drops-replies", "a client that closes its half of the connection does not get what it waits for"),
     ("hung-commit-is-replaced", "a writer that hangs within its commit is replaced as if it hung before"),
+    ("hung-is-counted-for-ever", "a thread that did not come back stays counted as such when it ends"),
     ("message-is-lost", "a mailbox in which two messages wait takes no third"),
     ("message-overtakes", "of the messages that wait for a subscriber the last is sent first"),
     ("no-epoch-fence", "a writer that was replaced commits all the same when it comes back"),

@@ -565,6 +565,7 @@ impl User {
         }
         // What others left behind may take a moment to be noticed.
         for _ in 0..20 {
+            inventory.at = now();
             let Value::Bulk(info) = self.must(INFO).await? else { return Err(failure("INFO is no text")) };
             inventory.info = String::from_utf8_lossy(&info).into_owned();
             if inventory.info.contains("\nconnected_clients:1\r") && inventory.info.contains("\nchannel_bytes:0\r") {

@@ -143,6 +143,8 @@ pub struct Spell {
 /// What was found at the end, with everything healed and nobody else connected.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
+    /// When INFO was asked for, the last time.
+    pub at: Duration,
     /// INFO's fields, as text.
     pub info: String,
     /// Keys that are there, and what DBSIZE says, for each database.

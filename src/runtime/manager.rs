@@ -212,8 +212,6 @@ impl RuntimeManager {
             std::mem::replace(&mut self.storage_domain, domain.clone()).shutdown();
             *self.server.storage_domain.lock() = domain;
         }
-        // Those who counted are gone.
-        self.server.stats.runtime.threads_hung.set(0);
         self.restart_storage().await
     }
 

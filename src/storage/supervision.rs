@@ -65,6 +65,55 @@ impl Pulse {
     }
 }
 
+/// Whether one engine thread is counted among those that do not come back. Both the thread and whoever watches over it hold
+/// this: so it is counted for as long as it stands still, even if it outlives the runtime it was watched in, and never longer
+/// than it runs.
+struct HungMark {
+    state: Arc<StorageState>,
+    is_set: AtomicBool,
+}
+
+impl HungMark {
+    fn new(state: &Arc<StorageState>) -> Arc<HungMark> {
+        Arc::new(HungMark { state: state.clone(), is_set: AtomicBool::new(false) })
+    }
+
+    /// Returns whether that is news.
+    fn set(&self, is_hung: bool) -> bool {
+        let is_news = self.is_set.swap(is_hung, Ordering::AcqRel) != is_hung;
+        let count = &self.state.stats.runtime.threads_hung;
+        match (is_news, is_hung) {
+            (true, true) => count.add(1),
+            (true, false) => count.subtract(1),
+            (false, _) => {}
+        }
+        is_news
+    }
+}
+
+impl Drop for HungMark {
+    fn drop(&mut self) {
+        if self.is_set.load(Ordering::Relaxed) && !planted::is("hung-is-counted-for-ever") {
+            self.set(false);
+        }
+    }
+}
+
+/// The watch over one thread. If it is broken off, for the storage runtime is lost, nobody will look at that pulse again: a
+/// thread that is at work then counts as one that does not come back, until it does.
+struct Watch<'w> {
+    pulse: &'w Pulse,
+    mark: &'w HungMark,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if self.pulse.busy_since_us.load(Ordering::Relaxed) != 0 {
+            self.mark.set(true);
+        }
+    }
+}
+
 /// What to do about a thread that does not come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfHung {
@@ -127,14 +176,19 @@ where
         // Those that were replaced and have not come back.
         let hung = Arc::new(AtomicUsize::new(0));
         loop {
-            let pulse = Arc::new(Pulse::default());
-            let failed = match spawn_engine_thread(&*self.domain, self.name.clone(), (self.body)(pulse.clone())) {
+            let (pulse, mark) = (Arc::new(Pulse::default()), HungMark::new(state));
+            let (body, held) = ((self.body)(pulse.clone()), mark.clone());
+            let body = async move {
+                body.await;
+                drop(held);
+            };
+            let failed = match spawn_engine_thread(&*self.domain, self.name.clone(), body) {
                 Err(error) => {
                     (Category::Recovery, "a storage thread could not be started, trying again", error.to_string())
                 }
                 Ok(mut thread) => {
                     state.threads.fetch_add(1, Ordering::Relaxed);
-                    let end = self.watch(&mut thread, &pulse, &hung).await;
+                    let end = self.watch(&mut thread, &pulse, &mark, &hung).await;
                     state.threads.fetch_sub(1, Ordering::Relaxed);
                     match end {
                         End::Hung => {
@@ -168,36 +222,34 @@ where
     }
 
     /// Looks at the thread's pulse until it ends or is to be replaced.
-    async fn watch(&self, thread: &mut Task, pulse: &Pulse, hung: &AtomicUsize) -> End {
+    async fn watch(&self, thread: &mut Task, pulse: &Pulse, mark: &HungMark, hung: &AtomicUsize) -> End {
         let state = &self.state;
-        let mut is_reported = false;
+        let _watch = Watch { pulse, mark };
         loop {
             let patience = Duration::from_millis(state.config.current().runtime.watchdog_timeout_ms);
             let interval = (patience / 4).clamp(limits::WATCHDOG_INTERVAL_MIN, limits::WATCHDOG_INTERVAL_MAX);
             tokio::select! {
                 biased;
-                exit = thread.exit() => return End::Exit(exit),
+                exit = thread.exit() => {
+                    pulse.rest();
+                    return End::Exit(exit);
+                }
                 () = state.env.clock.sleep(interval) => {}
             }
             let busy = pulse.busy_for(state.env.clock.now());
             if patience.is_zero() || busy < patience || self.if_hung == IfHung::Nothing {
-                if std::mem::take(&mut is_reported) {
-                    state.stats.runtime.threads_hung.subtract(1);
+                if mark.set(false) {
                     tracing::info!(thread = self.name, "a storage thread that did not come back has come back");
                 }
                 continue;
             }
             let is_replaced = hung.load(Ordering::Relaxed) < limits::THREAD_SUBSTITUTES_MAX && self.may_replace(pulse);
-            if !is_reported {
-                state.stats.runtime.threads_hung.add(1);
-            }
-            if !is_reported || is_replaced {
+            if mark.set(true) || is_replaced {
                 self.tell(busy, is_replaced);
             }
             if is_replaced {
                 return End::Hung;
             }
-            is_reported = true;
         }
     }
 
@@ -228,15 +280,14 @@ where
         }
     }
 
-    /// The thread was replaced: it is forgotten when it comes back.
+    /// The thread was replaced: it is forgotten when it comes back, and counts as hung until then.
     fn await_return(&self, mut thread: Task, hung: Arc<AtomicUsize>) {
         hung.fetch_add(1, Ordering::Relaxed);
-        let (state, name) = (self.state.clone(), self.name.clone());
-        state.stats.runtime.threads_replaced.add(1);
+        let name = self.name.clone();
+        self.state.stats.runtime.threads_replaced.add(1);
         spawn(&*self.domain, async move {
             thread.exit().await;
             hung.fetch_sub(1, Ordering::Relaxed);
-            state.stats.runtime.threads_hung.subtract(1);
             tracing::info!(thread = name, "a storage thread that was replaced has come back, and ended");
         });
     }

@@ -1,5 +1,6 @@
 //! Who waits gets an answer: where nothing goes wrong, every command of a client that reads its replies is answered, and
-//! none is refused.
+//! none is refused. Who waits for a key may do so for long: whatever went wrong when he began to, he is looked after once it
+//! is over.
 
 use std::time::Duration;
 
@@ -31,11 +32,13 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
     for operation in &case.history.operations {
         // Who does not wait learns nothing.
         let Some(until) = operation.returned.or(operation.given_up) else { continue };
-        let is_trouble = |spell: &Spell| spell.from <= until && operation.invoked <= over(case, spell);
+        let patience = model::patience(&operation.args);
         // It may wait for ever, but its client does not.
-        if model::patience(&operation.args) == Some(Duration::MAX) {
+        if patience == Some(Duration::MAX) {
             continue;
         }
+        let since = if patience.is_some() { until } else { operation.invoked };
+        let is_trouble = |spell: &Spell| spell.from <= until && since <= over(case, spell);
         // Not every end is in the plan: the last stop comes when everybody is done.
         let is_ended = |ended: &Ended| operation.invoked <= ended.at && ended.at <= until;
         if case.history.spells.iter().any(is_trouble) || case.history.ended.iter().any(is_ended) {

@@ -122,6 +122,21 @@ fn writer_hang(dice: &mut Dice, for_ms: u64) -> Fault {
     }
 }
 
+/// A group of writes, or the next few, is not committed.
+pub fn of_a_group(dice: &mut Dice) -> Fault {
+    let for_ms = dice.between(10..=100);
+    let refused = |what, times| {
+        let place = Place::named("engine.write").expect("a place of the catalogue");
+        Fault::Failpoint { place, what, times, for_ms }
+    };
+    match dice.index(4) {
+        0 => Fault::NoSpace { for_ms },
+        1 => Fault::Panic { call: Call::BeforeWrite, nth: dice.between(1..=3) },
+        2 => refused(failpoints::Fault::NoSpace, dice.between(1..=3)),
+        _ => refused(failpoints::Fault::WriteStall, dice.between(1..=3)),
+    }
+}
+
 /// Any place of the catalogue, armed with anything that it says of itself.
 fn failpoint(dice: &mut Dice, for_ms: u64) -> Fault {
     let places: Vec<Place> = Place::all().collect();

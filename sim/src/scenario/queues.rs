@@ -2,14 +2,14 @@
 //! as there is something for him, and nobody else gets it.
 
 use super::faults::{self, Kind};
-use super::roles::{Pace, popper, pusher};
-use super::{Scenario, Sketch, configuration};
+use super::roles::{Pace, counter, popper, pusher, straggler};
+use super::{Scenario, Sketch, configuration, set};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "queues",
     about: "blocking pops: served in time, given up in time, each element to one client",
     draw: |dice| {
-        let config = configuration(dice);
+        let mut config = configuration(dice);
         let keys = dice.between(1..=2);
         let mut clients = Vec::new();
         for number in 0..dice.between(1..=2) {
@@ -40,7 +40,18 @@ pub const SCENARIO: Scenario = Scenario {
             Kind::Failpoint,
         ];
         let count = dice.pick(&[0, 0, 1, 2, 3]);
-        let faults = faults::draw(dice, &kinds, count, 1000);
+        let mut faults = faults::draw(dice, &kinds, count, 1000);
+        if dice.one_in(2) {
+            // A group fails in which somebody has just begun to wait, and nobody pushes anything for him any more.
+            let at_ms = dice.between(5..=100);
+            faults.push((at_ms, faults::of_a_group(dice)));
+            set(&mut config, "batch-timeout", dice.pick(&["0", "3000"]));
+            let busy = Pace { steps: 40, commands_max: 3, pause_ms_max: 5, rude_one_in: 0 };
+            clients.push(counter(dice, "busy", keys, busy));
+            for number in 0..dice.between(2..=5) {
+                clients.push(straggler(dice, &format!("late{number}"), at_ms));
+            }
+        }
         Sketch { config, clients, faults, heal_ms: dice.between(0..=1500) }
     },
 };

@@ -3,6 +3,7 @@
 use super::faults::{self, Kind};
 use super::roles::{Pace, journal};
 use super::{Scenario, Sketch, configuration, set};
+use crate::plan::Fault;
 
 pub const SCENARIO: Scenario = Scenario {
     name: "restart",
@@ -23,7 +24,15 @@ pub const SCENARIO: Scenario = Scenario {
         let often = dice.pick(&[Kind::RestartStorage, Kind::PowerCut, Kind::Kill]);
         let kinds = [Kind::Stop, Kind::Kill, Kind::PowerCut, Kind::PowerCut, Kind::RestartStorage, often, often];
         let count = dice.between(1..=6);
-        let faults = faults::draw(dice, &kinds, count, within_ms);
+        let mut faults = faults::draw(dice, &kinds, count, within_ms);
+        if dice.one_in(2) {
+            // The power fails before the process that followed a killed one has been at it for a second: time to sync what it
+            // found, and none to sync anything because of what it wrote.
+            let (at_ms, down_ms) = (dice.between(5..=within_ms), dice.pick(&[0, 100, 1000]));
+            faults.push((at_ms, Fault::Kill { down_ms }));
+            let cut_ms = at_ms + down_ms + dice.between(330..=990);
+            faults.push((cut_ms, Fault::PowerCut { down_ms: 0, keep_percent: 0 }));
+        }
         Sketch { config, clients, faults, heal_ms: dice.between(0..=within_ms) }
     },
 };

@@ -289,6 +289,23 @@ pub fn popper(dice: &mut Dice, name: &str, keys: u64, pace: Pace) -> ClientPlan 
     })
 }
 
+/// Comes at some moment, about when others like it do, and waits for long for a key that nobody else knows; or pushes there,
+/// or takes.
+pub fn straggler(dice: &mut Dice, name: &str, at_ms: u64) -> ClientPlan {
+    let mut wait_ms = at_ms + dice.between(0..=20);
+    let steps = (1..=dice.between(1..=2)).map(|number| {
+        let line = match dice.index(8) {
+            0 => format!("RPUSH q:rare {name}.{number}~"),
+            1 => "LPOP q:rare".into(),
+            _ => "BLPOP q:rare 4.5".into(),
+        };
+        let step = Step { wait_ms, action: Action::Send(vec![line]) };
+        wait_ms = dice.between(0..=20);
+        step
+    });
+    ClientPlan { name: name.to_string(), steps: steps.collect() }
+}
+
 /// Publishes words on channels `ch:…`, each once.
 pub fn publisher(dice: &mut Dice, name: &str, channels: u64, pace: Pace) -> ClientPlan {
     let mut sent = 0;
