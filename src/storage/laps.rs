@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::env::Clock;
-use crate::observe::{CommandCounters, Tally};
+use crate::observe::{CommandCounters, Line, Tally};
 
 /// See the head of this file. What it counted is flushed when it is dropped.
 pub struct Laps<'c> {
@@ -17,11 +17,13 @@ pub struct Laps<'c> {
     /// The same moment by both clocks: monotonic, Unix time.
     both: Option<(Duration, Duration)>,
     tally: Tally,
+    /// What monitors are to be shown of these commands, once they are over for good.
+    lines: Vec<Line>,
 }
 
 impl<'c> Laps<'c> {
     pub fn begin(clock: &'c dyn Clock) -> Laps<'c> {
-        Laps { clock, at: None, both: None, tally: Tally::default() }
+        Laps { clock, at: None, both: None, tally: Tally::default(), lines: Vec::new() }
     }
 
     /// Begins at `now`, which the caller has just read.
@@ -39,6 +41,16 @@ impl<'c> Laps<'c> {
         let now = self.now();
         let (then, unix_then) = *self.both.get_or_insert_with(|| (now, self.clock.unix_time()));
         (unix_then + now.saturating_sub(then)).as_millis() as u64
+    }
+
+    /// Monitors are to see this, unless all of it is done again.
+    pub fn show(&mut self, line: Line) {
+        self.lines.push(line);
+    }
+
+    /// Hands over what monitors are to see.
+    pub fn take_lines(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.lines)
     }
 
     /// Ends a lap in which a command ran, and counts it. Returns how long it took.

@@ -12,6 +12,7 @@ mod info;
 mod latency;
 mod lolwut;
 mod memory;
+mod monitor;
 mod persistence;
 mod slowlog;
 
@@ -36,6 +37,7 @@ pub static COMMANDS: &[&Command] = &[
     &lolwut::LOLWUT,
     &memory::MEMORY,
     &MODULE,
+    &monitor::MONITOR,
     &READONLY,
     &READWRITE,
     &REPLICAOF,
