@@ -241,6 +241,27 @@ fn pauses_hold_back_publishing_and_no_monitor() {
 // ---- Transactions --------------------------------------------------------------------------------------------------
 
 #[test]
+fn debug_looks_at_keys_from_within_a_transaction() {
+    let server = Server::start(&[]);
+    server.client().check(&[
+        ("MULTI", "OK"),
+        ("SET k Hello", "QUEUED"),
+        ("DEBUG OBJECT k", "QUEUED"),
+        ("EXEC", "1) OK\n2) Value at:0x0 refcount:1 encoding:embstr serializedlength:6 lru:0 lru_seconds_idle:0"),
+        ("MULTI", "OK"),
+        ("DEBUG DIGEST-VALUE nosuch", "QUEUED"),
+        ("DEBUG OBJECT nosuch", "QUEUED"),
+        ("DEBUG OBJECT", "QUEUED"),
+        ("DEBUG SLEEP 0", "QUEUED"),
+        (
+            "EXEC",
+            "1) 1) 0000000000000000000000000000000000000000\n2) (error) ERR no such key\n3) (error) ERR unknown subcommand or \
+             wrong number of arguments for 'OBJECT'. Try DEBUG HELP.\n4) OK",
+        ),
+    ]);
+}
+
+#[test]
 fn a_transaction_is_never_seen_half_done() {
     let server = Server::start(&[]);
     let rounds = 300;

@@ -9,7 +9,7 @@ use crate::channel::{Step, Transaction};
 use crate::commands::context::{Queued, ReplyMode, Session};
 use crate::commands::spec::NetworkHandler;
 use crate::commands::table::Call;
-use crate::commands::{Command, CommandError, Flag, Next, Run, foreseen_protocol};
+use crate::commands::{Command, CommandError, Flag, Next, Run, foreseen_operation, foreseen_protocol};
 use crate::env::BoxFuture;
 use crate::keyspace::WatchSet;
 use crate::number;
@@ -97,28 +97,33 @@ impl Connection {
         let mut bytes = 0;
         for Queued { call, args } in queue {
             let noted = || (is_watched && call.command.is_shown_to_monitors()).then(|| (args.clone(), foreseen.db));
-            match call.command.run {
-                Run::Storage(parse) => match parse(&args) {
-                    Ok(operation) => {
-                        parts.push(Part::Storage(noted()));
-                        bytes += args.frame_len();
-                        writes |= call.command.writes();
-                        let Foreseen { db, protocol } = foreseen;
-                        steps.push(Step::Run(storage_command(&call, operation, args, db, protocol, silent)));
-                    }
-                    Err(error) => {
-                        call.counters.failed.add(1);
-                        self.session.server.stats.count_error(&error.to_string());
-                        let reply = if silent { Bytes::new() } else { encode_error(&error, foreseen.protocol) };
-                        steps.push(Step::Reply(reply.clone()));
-                        parts.push(Part::Ready(reply, noted()));
-                    }
-                },
-                Run::Session(handler) | Run::Server(handler) => {
+            let operation = match call.command.run {
+                Run::Storage(parse) => Some(parse(&args)),
+                Run::Server(_) => foreseen_operation(call.command, &args),
+                Run::Session(_) | Run::Container => None,
+            };
+            match (operation, call.command.run) {
+                (Some(Ok(operation)), _) => {
+                    parts.push(Part::Storage(noted()));
+                    bytes += args.frame_len();
+                    writes |= call.command.writes();
+                    let Foreseen { db, protocol } = foreseen;
+                    steps.push(Step::Run(storage_command(&call, operation, args, db, protocol, silent)));
+                }
+                (Some(Err(error)), _) => {
+                    call.counters.failed.add(1);
+                    self.session.server.stats.count_error(&error.to_string());
+                    let reply = if silent { Bytes::new() } else { encode_error(&error, foreseen.protocol) };
+                    steps.push(Step::Reply(reply.clone()));
+                    parts.push(Part::Ready(reply, noted()));
+                }
+                (None, Run::Session(handler) | Run::Server(handler)) => {
                     foreseen.take_in(call.command, &args, &self.session);
                     parts.push(Part::Here(call, handler, args));
                 }
-                Run::Container => unreachable!("invariant: a container is refused before it is queued"),
+                (None, Run::Container | Run::Storage(_)) => {
+                    unreachable!("invariant: a container is refused before it is queued, and storage has an operation")
+                }
             }
         }
         // What is refused here is shown here.
@@ -238,11 +243,7 @@ impl Connection {
                     Next::Close | Next::Shutdown => self.closing = true,
                     Next::Wait(reply) => pieces.push(Piece::Later(reply)),
                     Next::Exec(..) => unreachable!("invariant: EXEC is not queued"),
-                    // Storage has done its part of the transaction by now.
-                    Next::Storage(_) => pieces.push(Piece::Ready(encode_error(
-                        &CommandError::custom("ERR Command not allowed inside a transaction"),
-                        self.session.protocol,
-                    ))),
+                    Next::Storage(_) => unreachable!("invariant: what storage runs of a transaction is foreseen"),
                 }
             }
             Err(error) => {
