@@ -2,7 +2,7 @@
 //!
 //! It must never make anyone wait: a line is put together once and goes into the monitors' mailboxes, and a monitor that does
 //! not read is dropped like a slow subscriber. It must never show a password. While nobody monitors, it costs whoever runs
-//! commands one relaxed load for each.
+//! commands a relaxed load or two for each.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

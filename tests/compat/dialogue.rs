@@ -377,6 +377,9 @@ fn generate(seed: u64, grammar: &Grammar) -> Vec<Line> {
         lines.push(Line::Say("ear".into(), format!("PSUBSCRIBE {channel}")));
     }
     if dice.percent(40) {
+        lines.push(Line::Say("monitor".into(), "MONITOR".into()));
+    }
+    if dice.percent(40) {
         generate_waiting(&mut dice, &mut lines);
         return lines;
     }

@@ -181,6 +181,10 @@ impl Connection {
                     pieces.push(Piece::Ready(reply));
                 }
                 Part::Here(call, handler, args) => {
+                    if call.command.has(Flag::Pubsub) {
+                        // A monitor that also subscribes sees what was before a message before it.
+                        self.show(std::mem::take(&mut lines));
+                    }
                     self.run_in_exec(&call, handler, &args, &mut pieces, &mut lines);
                 }
             }
