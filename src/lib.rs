@@ -8,7 +8,7 @@
 //! | [`runtime`] | both runtimes: start-up, health, drain, stop |
 //! | [`network`] | listens, accepts, one loop per connection (read `network/connection.rs` first) |
 //! | [`commands`] | the command table; one file per family |
-//! | [`pubsub`] | publish/subscribe: who listens to what, and their mailboxes |
+//! | [`pubsub`] | publish/subscribe: who listens to what |
 //! | [`storage`] | the writer, the readers, group commit |
 //! | [`channel`] | the only crossing between the two runtimes |
 //! | [`keyspace`] | what all types share: databases, expiry, counters, transactions, scan |

@@ -175,6 +175,8 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
 pub const PFSELFTEST_ELEMENTS: u64 = 1 << 17;
 /// Channels and patterns that one client may listen to.
 pub const SUBSCRIPTIONS_MAX: usize = 1024 * 1024;
+/// Bytes of monitored commands that may wait for one client, if `client-output-buffer-limit normal` sets no other limit.
+pub const MONITOR_BYTES_MAX: u64 = 32 << 20;
 /// How many keys blocked clients may wait for, all together.
 pub const WAITED_KEYS_MAX: usize = 1024 * 1024;
 /// Keys that all clients together may watch.

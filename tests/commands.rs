@@ -229,7 +229,6 @@ fn names_are_unique() {
 /// Where Redis' own table, which ours repeats, describes the arguments more loosely or more strictly than the arity.
 const LOOSE_ARITY: &[(&str, &str)] = &[
     ("client|kill", "each of its filters is optional, but one must be there"),
-    ("cluster", "refuses any subcommand"),
     ("geohash", "may be called without members, which Redis does not describe"),
     ("geopos", "may be called without members, which Redis does not describe"),
     ("pfmerge", "may be called without sources, which Redis does not describe"),

@@ -102,7 +102,164 @@ fn key_events_come_in_the_order_of_commits_and_none_is_lost() {
     });
 }
 
+// ---- MONITOR -------------------------------------------------------------------------------------------------------
+
+/// One line that a monitor gets, without the moment.
+fn monitored(monitor: &mut Client) -> String {
+    let line = monitor.read().to_string();
+    let (when, rest) = line.split_once(' ').expect("a moment and what happened then");
+    let (seconds, micros) = when.split_once('.').expect("seconds and microseconds");
+    assert!(seconds.parse::<u64>().is_ok_and(|seconds| seconds > 1_700_000_000) && micros.len() == 6, "{line}");
+    rest.into()
+}
+
+#[test]
+fn a_monitor_sees_who_did_what_in_either_protocol_and_by_any_socket() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let socket = dir.path().join("s.sock");
+    let server = Server::start(&["--unixsocket", socket.to_str().expect("UTF-8")]);
+    let mut monitors = [server.client(), server.client().resp3()];
+    for monitor in &mut monitors {
+        assert_eq!(monitor.ask("MONITOR"), "OK");
+    }
+    let mut local = Client::connect_unix(&socket);
+    assert_eq!(local.ask("SET k \"a b\\n\""), "OK");
+    // What is sent at once is seen in its order, wherever it runs.
+    local.send_raw(
+        b"SELECT 2\r\nSET a 1\r\nPING\r\nSET a 1 EX x\r\nGET a\r\nECHO x\r\nGET\r\nINCR a\r\nAUTH default pw\r\n",
+    );
+    for _ in 0..9 {
+        local.read();
+    }
+    let path = socket.display();
+    let expected = [
+        format!(r#"[0 unix:{path}] "SET" "k" "a b\n""#),
+        format!(r#"[2 unix:{path}] "SELECT" "2""#),
+        format!(r#"[2 unix:{path}] "SET" "a" "1""#),
+        format!(r#"[2 unix:{path}] "PING""#),
+        format!(r#"[2 unix:{path}] "SET" "a" "1" "EX" "x""#),
+        format!(r#"[2 unix:{path}] "GET" "a""#),
+        format!(r#"[2 unix:{path}] "ECHO" "x""#),
+        format!(r#"[2 unix:{path}] "INCR" "a""#),
+        format!(r#"[2 unix:{path}] "AUTH" "(redacted)" "(redacted)""#),
+    ];
+    for monitor in &mut monitors {
+        for line in &expected {
+            assert_eq!(monitored(monitor), *line);
+        }
+    }
+    assert_eq!(local.ask("CLIENT LIST").matches(" flags=O ").count(), 2);
+    assert!(local.ask("CLIENT LIST TYPE normal").contains(" flags=O "));
+}
+
+#[test]
+fn a_monitor_sees_every_write_once_in_the_order_of_commits_whatever_befalls_storage() {
+    let server = Server::start(&[]);
+    let (mut monitor, mut admin) = (server.client(), server.client());
+    assert_eq!(monitor.ask("MONITOR"), "OK");
+    let writers = 4;
+    let each = 300;
+    let seen = thread::scope(|scope| {
+        for writer in 0..writers {
+            let mut client = server.client();
+            scope.spawn(move || {
+                for number in 0..each {
+                    client.call(&["RPUSH", "list", &format!("{writer}:{number}")]);
+                    client.call(&["LLEN", "list"]);
+                }
+            });
+        }
+        for _ in 0..3 {
+            restart_storage(&mut admin);
+        }
+        let mut seen = Vec::new();
+        for _ in 0..2 * writers * each {
+            let line = loop {
+                let line = monitored(&mut monitor);
+                if !line.contains("\"INFO\"") {
+                    break line;
+                }
+            };
+            if let Some((_, element)) = line.split_once("\"RPUSH\" \"list\" ") {
+                seen.push(element.to_string());
+            }
+        }
+        seen
+    });
+    let Value::Array(list) = admin.call(&["LRANGE", "list", "0", "-1"]) else { panic!("no list") };
+    assert_eq!(seen, list.iter().map(Value::to_string).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_monitor_that_does_not_read_is_dropped_and_slows_nobody() {
+    let server = Server::start(&["--client-output-buffer-limit", "normal", "1mb", "0", "0"]);
+    let (mut writer, mut slow, mut quick) = (server.client(), server.client(), server.client());
+    for monitor in [&mut slow, &mut quick] {
+        assert_eq!(monitor.ask("MONITOR"), "OK");
+    }
+    let value = "x".repeat(10_000);
+    let before = server.rss_bytes();
+    for _ in 0..2000 {
+        writer.send(&["SET", "k", &value]);
+        assert_eq!(writer.read().to_string(), "OK");
+        assert!(monitored(&mut quick).ends_with(&format!("\"SET\" \"k\" \"{value}\"")));
+    }
+    let grown = server.rss_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "20 MB of commands, of which 1 MB may wait, left {grown} bytes");
+    assert!(slow.read_to_end().len() < 20_000_000, "it got everything: the test does not test");
+    // A single command that no monitor has room for.
+    writer.send(&["SET", "k", &"x".repeat(2 << 20)]);
+    assert_eq!(writer.read().to_string(), "OK");
+    assert_eq!(quick.read_to_end().len(), 0);
+    assert_eq!(writer.ask("GET nosuch"), "(nil)");
+}
+
+#[test]
+fn pauses_hold_back_publishing_and_no_monitor() {
+    let server = Server::start(&[]);
+    let (mut admin, mut publisher, mut monitor) = (server.client(), server.client(), server.client());
+    assert_eq!(monitor.ask("MONITOR"), "OK");
+    for (line, expected) in
+        [("PUBLISH news x", "(integer) 0"), ("SPUBLISH news x", "(integer) 0"), ("PFCOUNT p", "(integer) 0")]
+    {
+        assert_eq!(admin.ask("CLIENT PAUSE 100000 WRITE"), "OK");
+        publisher.send_raw(format!("{line}\r\n").as_bytes());
+        eventually("it is held up", || blocked(&mut admin) == 1);
+        monitor.send_raw(b"ECHO x\r\n");
+        while monitor.read().to_string() != "\"x\"" {}
+        assert_eq!(admin.ask("CLIENT UNPAUSE"), "OK");
+        assert_eq!(publisher.read().to_string(), expected, "{line}");
+    }
+    publisher.check(&[("MULTI", "OK"), ("PUBLISH news x", "QUEUED")]);
+    assert_eq!(admin.ask("CLIENT PAUSE 100000 WRITE"), "OK");
+    publisher.send_raw(b"EXEC\r\n");
+    eventually("it is held up", || blocked(&mut admin) == 1);
+    assert_eq!(admin.ask("CLIENT UNPAUSE"), "OK");
+    assert_eq!(publisher.read().to_string(), "1) (integer) 0");
+}
+
 // ---- Transactions --------------------------------------------------------------------------------------------------
+
+#[test]
+fn debug_looks_at_keys_from_within_a_transaction() {
+    let server = Server::start(&[]);
+    server.client().check(&[
+        ("MULTI", "OK"),
+        ("SET k Hello", "QUEUED"),
+        ("DEBUG OBJECT k", "QUEUED"),
+        ("EXEC", "1) OK\n2) Value at:0x0 refcount:1 encoding:embstr serializedlength:6 lru:0 lru_seconds_idle:0"),
+        ("MULTI", "OK"),
+        ("DEBUG DIGEST-VALUE nosuch", "QUEUED"),
+        ("DEBUG OBJECT nosuch", "QUEUED"),
+        ("DEBUG OBJECT", "QUEUED"),
+        ("DEBUG SLEEP 0", "QUEUED"),
+        (
+            "EXEC",
+            "1) 1) 0000000000000000000000000000000000000000\n2) (error) ERR no such key\n3) (error) ERR unknown subcommand or \
+             wrong number of arguments for 'OBJECT'. Try DEBUG HELP.\n4) OK",
+        ),
+    ]);
+}
 
 #[test]
 fn a_transaction_is_never_seen_half_done() {

@@ -51,8 +51,10 @@ pub struct StorageCommand {
     pub counters: Arc<CommandCounters>,
     /// Its row is flagged fast.
     pub is_fast: bool,
+    /// MONITOR shows it.
+    pub is_shown: bool,
     pub operation: Box<dyn Operation>,
-    /// What the client sent, for the slow log.
+    /// What the client sent, for the slow log and monitors.
     pub args: CommandArgs,
     /// The logical database it runs in.
     pub db: usize,
@@ -83,8 +85,12 @@ pub struct Transaction {
     pub protocol: Protocol,
     /// The reply is not wanted.
     pub silent: bool,
-    /// The network side puts the reply together from its parts: some of its commands run there.
+    /// The network side puts the reply together from its parts: some of its commands run there. It is also who shows them to
+    /// monitors.
     pub in_parts: bool,
+    /// EXEC as the client sent it, and the database in which it did: for monitors.
+    pub exec: CommandArgs,
+    pub db: usize,
 }
 
 /// A pipeline on its way to the storage runtime.

@@ -16,9 +16,9 @@ use crate::channel::{KeyEventQueue, StorageClient, Waiters};
 use crate::config::{ConfigSetError, LiveConfig, Pairs};
 use crate::env::{Domain, Env, ShutdownRequest};
 use crate::keyspace::{DatabaseMap, KeyspaceStats, Operation, RecordCache, WatchSet, Watches};
-use crate::observe::{Client, Clients, HostFacts, Report, ServerStats};
+use crate::observe::{Client, Clients, HostFacts, Mailbox, Monitor, Report, ServerStats};
 use crate::pubsub::{Registry, Subscriber};
-use crate::resp::{CommandArgs, Protocol};
+use crate::resp::{CommandArgs, Protocol, ReplyBuffer};
 use crate::storage::{BackgroundTaskManager, EngineTrouble, MemoryReads, StorageState, Surroundings};
 
 /// What the connection does after a network-side command.
@@ -80,8 +80,12 @@ pub struct Session {
     /// AUTH, or no password is required.
     pub authenticated: bool,
     pub reply_mode: ReplyMode,
-    /// What it listens to, and its mailbox. Kept once there is one.
+    /// Where waits what it listens to. Kept once there is one, as the next.
+    pub mailbox: Option<Arc<Mailbox>>,
+    /// What it listens to.
     pub subscriber: Option<Box<Subscriber>>,
+    /// MONITOR
+    pub monitor: Option<Monitor>,
     /// MULTI
     pub transaction: Option<Box<Transaction>>,
     /// WATCH
@@ -94,7 +98,7 @@ impl Session {
     pub fn new(server: Arc<Server>, client: Arc<Client>) -> Session {
         let authenticated = server.config.current().requirepass().is_empty();
         let (db, protocol, reply_mode) = (0, Protocol::Resp2, ReplyMode::On);
-        let (subscriber, transaction, watches) = (None, None, None);
+        let (mailbox, subscriber, monitor, transaction, watches) = (None, None, None, None, None);
         let denies_blocking = false;
         Session {
             server,
@@ -103,7 +107,9 @@ impl Session {
             protocol,
             authenticated,
             reply_mode,
+            mailbox,
             subscriber,
+            monitor,
             transaction,
             watches,
             denies_blocking,
@@ -112,8 +118,35 @@ impl Session {
 
     /// Its subscriptions, to add to them.
     pub fn subscriber(&mut self) -> &mut Subscriber {
-        let new = || Box::new(Subscriber::new(self.server.pubsub.clone(), self.client.clone()));
+        let mailbox = self.mailbox();
+        let new = || Box::new(Subscriber::new(self.server.pubsub.clone(), mailbox));
         self.subscriber.get_or_insert_with(new)
+    }
+
+    /// Its mailbox, to have something put into it.
+    fn mailbox(&mut self) -> Arc<Mailbox> {
+        self.mailbox.get_or_insert_with(|| Arc::new(Mailbox::new(self.client.clone()))).clone()
+    }
+
+    /// Whether anything that it listens to waits to be sent.
+    pub fn has_mail(&self) -> bool {
+        self.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_mail())
+    }
+
+    /// Writes what waits in its mailbox, in its order, until `reply` holds `bytes_max` or nothing is left.
+    pub fn take_mail(&self, reply: &mut ReplyBuffer, bytes_max: usize) {
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.take(reply, bytes_max);
+        }
+    }
+
+    /// Is shown from now on what all clients do. `false`: it is already.
+    #[must_use]
+    pub fn become_monitor(&mut self) -> bool {
+        let mailbox = self.mailbox();
+        let is_new = self.monitor.is_none();
+        self.monitor.get_or_insert_with(|| Monitor::new(self.server.stats.clone(), mailbox));
+        is_new
     }
 
     /// Whether it listens to anything and speaks a protocol in which it can then do little else.

@@ -76,7 +76,7 @@ static PFCOUNT: Command = Command {
     complexity: "O(1) with a very small average constant time when called with a single key. O(N) with N being the \
         number of keys, and much bigger constant times, when called with multiple keys.",
     arity: -2,
-    flags: &[Flag::Readonly],
+    flags: &[Flag::Readonly, Flag::MayReplicate],
     keys: &[KeySpec {
         notes: "RW because it may change the internal representation of the key, and propagate to replicas",
         ..KeySpec::range(1, -1, 1, &["RW", "access"])

@@ -374,7 +374,9 @@ fn write_info(name: &str, command: &Command, reply: &mut ReplyBuffer) {
     reply.array(10);
     reply.bulk(name.as_bytes());
     reply.integer(i64::from(command.arity));
-    write_set(command.flags.iter().map(|flag| flag.name()), reply);
+    // Redis keeps this one to itself.
+    let flags: Vec<_> = command.flags.iter().filter(|flag| **flag != Flag::MayReplicate).collect();
+    write_set(flags.iter().map(|flag| flag.name()), reply);
     let (first, last, step) = legacy_keys(command.keys);
     for number in [first, last, step] {
         reply.integer(number);

@@ -15,6 +15,7 @@ pub mod watch;
 
 mod bitmaps;
 mod blocking;
+mod cluster;
 mod collections;
 mod connection;
 mod geo;
@@ -38,12 +39,14 @@ mod tests;
 pub use crate::keyspace::{CommandError, Operation, echoed};
 pub use connection::foreseen_protocol;
 pub use context::{Next, Session};
+pub use server::foreseen_operation;
 pub use spec::{Argument, ArgumentKind, BeginSearch, Command, FindKeys, Flag, Group, KeySpec, Run};
 pub use table::CommandTable;
 
 /// Every family of commands.
 pub static FAMILIES: &[&[&Command]] = &[
     bitmaps::COMMANDS,
+    cluster::COMMANDS,
     connection::COMMANDS,
     geo::COMMANDS,
     hashes::COMMANDS,

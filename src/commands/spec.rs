@@ -78,6 +78,11 @@ impl Command {
         self.has(Flag::Write) || self.keys.iter().any(|spec| spec.flags.contains(&"RW"))
     }
 
+    /// Whether MONITOR shows it: what operators do is none of anybody's business.
+    pub fn is_shown_to_monitors(&self) -> bool {
+        !self.has(Flag::SkipMonitor) && !self.has(Flag::Admin)
+    }
+
     /// ACL categories with their `@`, in Redis' order of derivation: those of the flags, then the row's own.
     pub fn acl_categories(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = Vec::new();

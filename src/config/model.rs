@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::limits;
+
 /// The machine that a configuration is for: what the directives left at `auto` are derived from. A parameter, so that
 /// reading a configuration asks the operating system nothing and gives the same result everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +116,16 @@ pub struct OutputLimits {
     pub normal: OutputLimit,
     pub replica: OutputLimit,
     pub pubsub: OutputLimit,
+}
+
+impl OutputLimits {
+    /// How much may wait for a monitor. Its class is `normal`, as in Redis, but without a limit it is never.
+    pub fn monitor_bytes(&self) -> u64 {
+        match self.normal.hard_bytes {
+            0 => limits::MONITOR_BYTES_MAX,
+            bytes => bytes,
+        }
+    }
 }
 
 /// The two runtimes and the channel between them.

@@ -1088,7 +1088,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let options = RocksOptions { write_buffer_size: 2 * MEMTABLE_PART_BYTES, ..small() };
         let engine = open(directory.path(), &options);
-        let mut wanted = RocksDbConfig { write_buffer_size: 4 * MEMTABLE_PART_BYTES, ..RocksDbConfig::default() };
+        let wanted = RocksDbConfig {
+            block_cache_size: options.block_cache_bytes,
+            write_buffer_size: 4 * MEMTABLE_PART_BYTES,
+            max_write_buffer_number: options.max_write_buffer_number,
+            level0_file_num_compaction_trigger: options.level0_file_num_compaction_trigger,
+            level0_slowdown_writes_trigger: options.level0_slowdown_writes_trigger,
+            level0_stop_writes_trigger: options.level0_stop_writes_trigger,
+            ..RocksDbConfig::default()
+        };
         let value = Bytes::from(vec![7; 1 << 20]);
         let mut written = 0;
         let mut fill = |mebibytes: u32| {
@@ -1105,7 +1113,6 @@ mod tests {
         assert_eq!((files(&half), half.immutable_memtables), (0, 0), "one part is full, and that flushes nothing");
         engine.flush().unwrap();
         assert_eq!(files(&engine.statistics()), 1, "by request it is flushed whatever it is");
-        wanted.max_write_buffer_number = options.max_write_buffer_number;
         engine.tune(&wanted).unwrap();
         assert_eq!(files(&fill(40)), 1, "its parts are twice as large now");
         assert_eq!(engine.get(CF, &u32::to_be_bytes(1), ReadTier::All), Ok(Some(value.clone())));

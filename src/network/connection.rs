@@ -29,11 +29,11 @@ use crate::commands::secrets::is_secret;
 use crate::commands::spec::NetworkHandler;
 use crate::commands::table::Call;
 use crate::commands::transactions::{abort_exec, enqueue, runs_within_multi};
-use crate::commands::{CommandError, Flag, Next, Operation, Run, Session};
+use crate::commands::{Command, CommandError, Flag, Next, Operation, Run, Session};
 use crate::env::{BoxFuture, Random, Stream};
 use crate::failpoints;
 use crate::limits;
-use crate::observe::{Category, PauseKind, Ran, Report, Severity, Side};
+use crate::observe::{Category, Line, PauseKind, Ran, Report, Severity, Side};
 use crate::planted;
 use crate::resp::{CommandArgs, DecodeLimits, Decoder, Protocol, ReplyBuffer};
 use blocked::{Blocked, End, Outcome};
@@ -73,6 +73,8 @@ pub struct Connection {
 enum Held {
     /// It looks at shared state.
     Call(Call, NetworkHandler, CommandArgs),
+    /// It is refused for its arguments, and monitors are to see it in its turn.
+    Refused(Call, CommandArgs, CommandError),
     /// Some of it runs here.
     Exec(Exec),
     /// It may block.
@@ -198,7 +200,7 @@ enum Event {
     Answer(Submission, Duration, Result<StorageResponse, CommandError>),
     Handled(Bytes),
     Unblocked(Arc<StorageCommand>, Outcome),
-    /// Published messages wait.
+    /// Something waits in the client's mailbox.
     Mail,
     /// Someone asked the connection to look at itself again: it was killed, or the server drains.
     Woken,
@@ -455,11 +457,17 @@ impl Connection {
                     self.held = Some(Held::Wait(Arc::new(command)));
                 }
                 Ok(operation) => self.push_run(call, operation, args),
+                Err(error) if self.is_watched() => self.held = Some(Held::Refused(call, args, error)),
                 Err(error) => {
                     call.counters.failed.add(1);
                     self.finish_command(Err(error));
                 }
             },
+            // Monitors see what a client sent in its order.
+            Run::Session(handler) if self.is_watched() => {
+                self.publish_last_command(&called);
+                self.held = Some(Held::Call(call, handler, args));
+            }
             Run::Session(handler) => self.handle(&call, handler, &args),
             // It may look at the client list, so its own entry there is brought up to date first.
             Run::Server(handler) => {
@@ -490,6 +498,11 @@ impl Connection {
                 call.full_name()
             )));
         }
+        // Redis counts monitors among replicas.
+        let touches_keys = |command: &Command| command.has(Flag::Write) || command.has(Flag::Readonly);
+        if self.session.monitor.is_some() && (touches_keys(call.command) || call.command.has(Flag::MayReplicate)) {
+            return Err(CommandError::custom("ERR Replica can't interact with the keyspace"));
+        }
         Ok(())
     }
 
@@ -504,6 +517,9 @@ impl Connection {
     fn reject(&mut self, args: &CommandArgs, error: CommandError) {
         let is_exec = self.session.server.commands.get(args.name()).is_some_and(|command| command.name == "exec");
         if is_exec {
+            if self.is_watched() {
+                self.show(vec![self.line(args, |_| false)]);
+            }
             let aborted = abort_exec(&mut self.session, &error);
             return self.finish_command(Err(aborted));
         }
@@ -577,12 +593,19 @@ impl Connection {
 
     /// Runs a network-side command now and answers it.
     fn handle(&mut self, call: &Call, handler: NetworkHandler, args: &CommandArgs) {
-        match self.run_here(call, handler, args) {
+        let mut lines = Vec::new();
+        let result = self.run_here(call, handler, args, &mut lines);
+        if matches!(result, Ok((_, Next::Close))) {
+            // The reply to QUIT is the last that it gets.
+            self.session.monitor = None;
+        }
+        self.show(lines);
+        match result {
             Ok((reply, Next::Pushed)) => {
                 self.advance_reply_mode();
                 self.push_reply(reply);
             }
-            Ok((_, Next::Exec(queue, watches))) => self.begin_exec(queue, watches),
+            Ok((_, Next::Exec(queue, watches))) => self.begin_exec(queue, watches, args),
             Ok((_, Next::Storage(operation))) => self.push_run(call.clone(), operation, args.clone()),
             Ok((reply, next)) => {
                 self.finish_command(Ok(reply));
@@ -596,12 +619,38 @@ impl Connection {
         }
     }
 
-    /// Runs a network-side command. Its reply, and what is to be done then, is the caller's.
+    /// Whether anyone monitors.
+    fn is_watched(&self) -> bool {
+        self.session.server.stats.monitors.any()
+    }
+
+    /// What monitors see of a command that this client ran just now.
+    fn line(&self, args: &CommandArgs, is_secret: impl Fn(usize) -> bool) -> Line {
+        self.line_in(self.session.db, args, is_secret)
+    }
+
+    /// As [`Connection::line`], in another database than the client is in by now.
+    fn line_in(&self, db: usize, args: &CommandArgs, is_secret: impl Fn(usize) -> bool) -> Line {
+        let server = &self.session.server;
+        let bytes_max = server.config.current().network.output_limits.monitor_bytes();
+        Line::new(server.env.clock.unix_time(), db, &self.session.client, args, is_secret, bytes_max)
+    }
+
+    fn show(&self, lines: Vec<Line>) {
+        if !lines.is_empty() {
+            let server = &self.session.server;
+            server.stats.monitors.show(lines, server.config.current().network.output_limits.monitor_bytes());
+        }
+    }
+
+    /// Runs a network-side command. Its reply, and what is to be done then, is the caller's, and so is to show monitors what
+    /// is added to `lines`.
     fn run_here(
         &mut self,
         call: &Call,
         handler: NetworkHandler,
         args: &CommandArgs,
+        lines: &mut Vec<Line>,
     ) -> Result<(Bytes, Next), CommandError> {
         let started = self.session.server.env.clock.moment();
         let mut reply = ReplyBuffer::new(self.session.protocol);
@@ -610,6 +659,11 @@ impl Connection {
         // Storage counts what it runs.
         if !matches!(result, Ok(Next::Storage(_))) {
             call.counters.record(took, result.is_err());
+        }
+        // Storage shows what it runs, and EXEC comes behind what it runs.
+        let is_shown = call.command.is_shown_to_monitors() && !matches!(result, Ok(Next::Storage(_) | Next::Exec(..)));
+        if is_shown && self.is_watched() {
+            lines.push(self.line(args, |index| is_secret(call, args, index)));
         }
         // What takes time tells itself how much of it was work.
         let is_over = !matches!(result, Ok(Next::Wait(_) | Next::Storage(_)));
@@ -710,8 +764,28 @@ impl Connection {
             return true;
         }
         match self.held.take() {
-            Some(Held::Call(call, handler, args)) => self.handle(&call, handler, &args),
-            Some(Held::Exec(exec)) => match self.pause(exec.writes()) {
+            Some(Held::Call(call, handler, args)) => {
+                if call.command.has(Flag::MayReplicate)
+                    && let Some(pause) = self.pause(true)
+                {
+                    self.held = Some(Held::Call(call, handler, args));
+                    self.pending = Pending::Paused(pause);
+                    return false;
+                }
+                self.handle(&call, handler, &args);
+                if self.session.monitor.is_some() {
+                    // It sees what it did itself right behind the reply.
+                    self.take_mail();
+                }
+            }
+            Some(Held::Refused(call, args, error)) => {
+                call.counters.failed.add(1);
+                if call.command.is_shown_to_monitors() {
+                    self.show(vec![self.line(&args, |_| false)]);
+                }
+                self.finish_command(Err(error));
+            }
+            Some(Held::Exec(exec)) => match self.pause(exec.waits_for_writes()) {
                 Some(pause) => {
                     self.held = Some(Held::Exec(exec));
                     self.pending = Pending::Paused(pause);
@@ -740,7 +814,8 @@ impl Connection {
         let now = self.now();
         let server = self.session.server.clone();
         let pause = server.clients.paused(now)?;
-        if pause.kind == PauseKind::Write && !writes {
+        // As in Redis, monitors are not held up.
+        if self.session.monitor.is_some() || (pause.kind == PauseKind::Write && !writes) {
             return None;
         }
         Some(Box::pin(async move {
@@ -783,11 +858,12 @@ impl Connection {
         // Of several answers in the output the first one waits longest.
         self.replying_since.get_or_insert((sent_at, response.finished_at));
         self.reply_shares.append(&mut response.reply_shares);
-        if let Some(exec) = self.exec.take()
-            && let Some(ends) = &response.parts
-        {
-            self.finish_exec(exec, response.replies, ends);
-            return self.check_output_limit();
+        if let Some(exec) = self.exec.take() {
+            if let Some(ends) = &response.parts {
+                self.finish_exec(exec, response.replies, ends);
+                return self.check_output_limit();
+            }
+            self.show_exec(&exec);
         }
         if self.output.is_empty() {
             self.output = response.replies;
@@ -881,20 +957,19 @@ impl Connection {
         }
     }
 
-    /// Moves published messages into the output, as far as the client reads. Between replies they may stand anywhere:
+    /// Moves published messages and monitored commands into the output, as far as the client reads. Between replies they may stand anywhere:
     /// a client that listens in RESP2 gets no others.
     fn take_mail(&mut self) {
-        if let Some(subscriber) = self.session.subscriber.as_ref().filter(|subscriber| subscriber.has_mail()) {
+        if self.session.has_mail() {
             let output = std::mem::take(&mut self.output);
             let mut reply = ReplyBuffer::from_bytes(output, self.session.protocol);
-            subscriber.take_mail(&mut reply, limits::OUTPUT_PAUSE_BYTES);
+            self.session.take_mail(&mut reply, limits::OUTPUT_PAUSE_BYTES);
             self.output = reply.into_bytes();
         }
     }
 
     fn has_mail(&self) -> bool {
-        self.output.len() < limits::OUTPUT_PAUSE_BYTES
-            && self.session.subscriber.as_ref().is_some_and(|subscriber| subscriber.has_mail())
+        self.output.len() < limits::OUTPUT_PAUSE_BYTES && self.session.has_mail()
     }
 
     // ---- waiting ----
@@ -1039,7 +1114,8 @@ fn storage_command(
     silent: bool,
 ) -> StorageCommand {
     let (name, is_fast, counters) = (call.command.name, call.command.has(Flag::Fast), call.counters.clone());
-    StorageCommand { name, counters, is_fast, operation, args, db, protocol, silent }
+    let is_shown = call.command.is_shown_to_monitors();
+    StorageCommand { name, counters, is_fast, is_shown, operation, args, db, protocol, silent }
 }
 
 /// What a client that listens in RESP2 may still call: the rest would get replies that look like messages.

@@ -55,7 +55,8 @@ fn sweep(server: &Server) {
         }
         let idle_ms = now_ms.saturating_sub(client.last_active_ms.load(Ordering::Relaxed));
         // As in Redis, whoever listens may be quiet.
-        if timeout_ms > 0 && deadline_ms == 0 && idle_ms > timeout_ms && !client.subscriptions.any() {
+        let listens = client.subscriptions.any() || client.is_monitor.load(Ordering::Relaxed);
+        if timeout_ms > 0 && deadline_ms == 0 && idle_ms > timeout_ms && !listens {
             tracing::debug!(client = client.id, "closing idle client");
             client.kill();
         }

@@ -1,6 +1,7 @@
 //! The connected clients, as CLIENT LIST, CLIENT KILL and CLIENT PAUSE see them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
@@ -35,7 +36,9 @@ pub struct Client {
     /// Since when its output buffer has been above the soft limit, as `deadline_ms`; 0: it is not.
     pub over_soft_limit_since_ms: AtomicU64,
     pub subscriptions: Subscriptions,
-    /// Bytes of published messages that wait for its connection.
+    /// It is shown what others do (MONITOR).
+    pub is_monitor: AtomicBool,
+    /// Bytes of published messages and monitored commands that wait for its connection.
     pub mailbox_bytes: AtomicU64,
     /// It has closed its side, or the server drains: nothing need wait for it any more.
     leaving: AtomicBool,
@@ -109,6 +112,11 @@ impl Client {
 
     pub fn update(&self, change: impl FnOnce(&mut ClientFacts)) {
         change(&mut self.facts.lock());
+    }
+
+    /// The path of the Unix socket that it came by, if it did.
+    pub fn unix_socket(&self) -> Option<&str> {
+        self.address.strip_suffix(":0").filter(|_| self.address.parse::<SocketAddr>().is_err())
     }
 
     /// RESET.
@@ -205,6 +213,7 @@ impl Clients {
             deadline_ms: AtomicU64::new(0),
             over_soft_limit_since_ms: AtomicU64::new(0),
             subscriptions: Subscriptions::default(),
+            is_monitor: AtomicBool::new(false),
             mailbox_bytes: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
             killed: AtomicBool::new(false),

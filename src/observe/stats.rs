@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::{
-    ChannelMetrics, Client, Distribution, ErrorLog, Health, Histogram, History, LatencyMonitor, RuntimeMetrics,
-    Sampler, SlowLog, StorageMetrics,
+    ChannelMetrics, Client, Distribution, ErrorLog, Health, Histogram, History, LatencyMonitor, Monitors,
+    RuntimeMetrics, Sampler, SlowLog, StorageMetrics,
 };
 use crate::config::MonitoringConfig;
 use crate::resp::CommandArgs;
@@ -145,6 +145,7 @@ pub struct ServerStats {
     pub commands: CommandStats,
     pub slowlog: SlowLog,
     pub latency: LatencyMonitor,
+    pub monitors: Monitors,
     pub sampler: Sampler,
     pub health: Health,
     pub error_log: ErrorLog,

@@ -1,10 +1,10 @@
-//! Publish/subscribe, on the network side alone: who listens to what, and the mailboxes in which messages wait for the
+//! Publish/subscribe, on the network side alone: who listens to what. Messages wait in their subscribers' mailboxes for the
 //! connections that are to send them. It works at full speed whatever storage does.
 //!
 //! A publisher never waits for a subscriber: a message goes into mailboxes, and a client whose mailbox grows beyond
 //! `client-output-buffer-limit pubsub` is dropped. All messages have one order, the same for every subscriber.
 
-mod mailbox;
+mod message;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -19,9 +19,9 @@ use crate::config::LiveConfig;
 use crate::glob;
 use crate::keyspace::{EventMask, KeyEvent};
 use crate::limits;
-use crate::observe::Client;
+use crate::observe::Mailbox;
 use crate::resp::ReplyBuffer;
-use mailbox::{Mailbox, Message};
+use message::Message;
 
 /// What can be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ async fn take_turns() {
     .await;
 }
 
-/// One client's subscriptions and its mailbox. Gone, it listens to nothing any more.
+/// One client's subscriptions. Gone, it listens to nothing any more.
 #[derive(Debug)]
 pub struct Subscriber {
     registry: Arc<Registry>,
@@ -168,8 +168,9 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    pub fn new(registry: Arc<Registry>, client: Arc<Client>) -> Subscriber {
-        Subscriber { registry, mailbox: Arc::new(Mailbox::new(client)), names: Default::default(), made: 0 }
+    /// Of the client whose mailbox this is.
+    pub fn new(registry: Arc<Registry>, mailbox: Arc<Mailbox>) -> Subscriber {
+        Subscriber { registry, mailbox, names: Default::default(), made: 0 }
     }
 
     /// Listens from now on. `false`: there are too many subscriptions to add this one.
@@ -216,11 +217,6 @@ impl Subscriber {
 
     pub fn is_idle(&self) -> bool {
         self.names.iter().all(BTreeMap::is_empty)
-    }
-
-    /// Whether messages wait to be sent.
-    pub fn has_mail(&self) -> bool {
-        self.mailbox.has_mail()
     }
 
     /// Writes messages that wait, in their order, until `reply` holds `bytes_max` or none is left.

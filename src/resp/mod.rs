@@ -9,7 +9,7 @@ mod value;
 
 pub use decode::{CommandArgs, DecodeLimits, Decoder, ProtocolError};
 pub use encode::{Deferred, ReplyBuffer};
-pub use value::{Value, ValueError, encode_command};
+pub use value::{Value, ValueError, encode_command, write_quoted};
 
 /// The version of the protocol a connection's replies are written in, chosen with HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

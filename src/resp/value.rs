@@ -8,7 +8,7 @@ use crate::limits::NESTING_MAX;
 use crate::number::{format_f64, parse_f64, parse_i64};
 use bytes::{Bytes, BytesMut};
 use smallvec::{SmallVec, smallvec};
-use std::fmt::{self, Write};
+use std::fmt;
 use std::ops::Range;
 
 /// One reply, of any type of RESP2 and RESP3. Strings are pieces of the buffer it was read from.
@@ -90,7 +90,7 @@ impl Value {
             Value::Simple(text) | Value::BigNumber(text) | Value::Verbatim { text, .. } => show_text(f, text),
             Value::Error(text) => f.write_str("(error) ").and_then(|()| show_text(f, text)),
             Value::Integer(value) => write!(f, "(integer) {value}"),
-            Value::Bulk(text) => show_quoted(f, text),
+            Value::Bulk(text) => write_quoted(f, text),
             Value::Null | Value::NullArray => f.write_str("(nil)"),
             Value::Array(values) => show_values(f, values, prefix, "(empty array)", ')'),
             Value::Set(values) => show_values(f, values, prefix, "(empty set)", '~'),
@@ -310,7 +310,7 @@ fn show_text(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
 }
 
 /// `sdscatrepr`: quoted, with everything that is not printable ASCII escaped.
-fn show_quoted(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
+pub fn write_quoted(f: &mut impl fmt::Write, text: &[u8]) -> fmt::Result {
     f.write_char('"')?;
     for &byte in text {
         match byte {

@@ -129,7 +129,7 @@ impl<'e> BatchProcessor<'e> {
         let Some(mut started) = responder.start_by(self.tenure) else { return };
         tracing::debug!(request = %id, client = client.id, "request started by the writer");
         self.state.stats.runtime.queue.record(now.saturating_sub(sent_at));
-        let caller = Caller { client: &client, request: Some(id) };
+        let caller = Caller { client: &client, request: Some(id), is_shown: true };
         let mut next_step = first;
         let mut parts = None;
         while next_step < steps.len() && replies.len() < limits::REPLY_CHUNK_BYTES {
@@ -139,7 +139,11 @@ impl<'e> BatchProcessor<'e> {
                     self.begin();
                     self.command(command, caller, &mut replies);
                 }
-                Step::Exec(transaction) => parts = self.transaction(transaction, caller, &mut replies),
+                Step::Exec(transaction) => {
+                    let caller = Caller { is_shown: !transaction.in_parts, ..caller };
+                    parts = self.transaction(transaction, caller, &mut replies);
+                    transaction::show(transaction, self.state.surroundings(), caller, &mut self.laps);
+                }
                 Step::Wait(_) => unreachable!("invariant: what waits comes alone"),
             }
             if !(planted::is("transaction-wakes-nobody") && matches!(steps[next_step], Step::Exec(_))) {
@@ -249,7 +253,8 @@ impl<'e> BatchProcessor<'e> {
 
     /// As [`BatchProcessor::commit`], within the gate.
     async fn commit_within(self, patient: bool) -> Committed {
-        let BatchProcessor { state, mut keyspace, ran, parked, operations, record, laps, .. } = self;
+        let BatchProcessor { state, mut keyspace, ran, parked, operations, record, mut laps, .. } = self;
+        let lines = laps.take_lines();
         // What was counted shows before anyone is answered.
         drop(laps);
         let batch = keyspace.txn().to_batch();
@@ -324,6 +329,7 @@ impl<'e> BatchProcessor<'e> {
                 Committed::Failed
             }
             Ok(()) => {
+                state.surroundings().show(lines);
                 state.waiters.settle(&parked);
                 state.key_events.push(keyspace.take_key_events());
                 // What the requests took of the channel is given back at once, not one by one: the network side counts there

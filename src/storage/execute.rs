@@ -13,8 +13,8 @@ use crate::channel::{RequestId, StorageCommand};
 use crate::config::LiveConfig;
 use crate::env::{Env, panic_message};
 use crate::keyspace::{CommandError, DatabaseMap, EventMask, Keyspace, KeyspaceEvents, Txn, TxnError, ValueLimits};
-use crate::observe::{Category, Client, Ran, Report, ServerStats, Severity, Side};
-use crate::resp::ReplyBuffer;
+use crate::observe::{Category, Client, Line, Ran, Report, ServerStats, Severity, Side};
+use crate::resp::{CommandArgs, ReplyBuffer};
 
 /// What a command runs in, besides its keyspace.
 #[derive(Clone, Copy)]
@@ -38,6 +38,19 @@ impl Surroundings<'_> {
         keyspace
     }
 
+    /// What monitors see of a command that ran just now. No storage command has a secret among its arguments.
+    pub fn line(&self, client: &Client, db: usize, args: &CommandArgs) -> Line {
+        let bytes_max = self.config.current().network.output_limits.monitor_bytes();
+        Line::new(self.env.clock.unix_time(), db, client, args, |_| false, bytes_max)
+    }
+
+    /// Shows monitors what is over: committed, if it wrote, and not answered yet.
+    pub fn show(&self, lines: Vec<Line>) {
+        if !lines.is_empty() {
+            self.stats.monitors.show(lines, self.config.current().network.output_limits.monitor_bytes());
+        }
+    }
+
     /// Counts what commands found.
     pub fn take_events(&self, events: KeyspaceEvents) {
         for (counter, amount) in [
@@ -58,6 +71,8 @@ pub struct Caller<'a> {
     pub client: &'a Client,
     /// Not known of a command that never crossed the channel, or that waited for a key since.
     pub request: Option<RequestId>,
+    /// Monitors are shown it when it has run; not so if they were before it waited, or if the connection shows it.
+    pub is_shown: bool,
 }
 
 /// The command has to be run again, by someone who can do more, or later.
@@ -139,6 +154,10 @@ pub fn execute_by(
         let config = state.config.current();
         // No storage command has a secret among its arguments.
         state.stats.note_if_slow(&ran, |_| false, &config.monitoring, || state.env.clock.unix_time());
+    }
+    let is_over = matches!(outcome, Ok(_) | Err(Restart::Ready));
+    if state.stats.monitors.any() && caller.is_shown && command.is_shown && is_over {
+        laps.show(state.line(caller.client, command.db, &command.args));
     }
     outcome
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::env::Clock;
 use crate::limits;
-use crate::observe::{CommandCounters, Tally};
+use crate::observe::{CommandCounters, Line, Tally};
 
 /// See the head of this file. What it counted is flushed when it is dropped.
 pub struct Laps<'c> {
@@ -23,6 +23,8 @@ pub struct Laps<'c> {
     shares: bool,
     /// What has run in this lap.
     row: Option<Row>,
+    /// What monitors are to be shown of these commands, once they are over for good.
+    lines: Vec<Line>,
 }
 
 /// Calls of one command.
@@ -34,7 +36,8 @@ struct Row {
 
 impl<'c> Laps<'c> {
     pub fn begin(clock: &'c dyn Clock) -> Laps<'c> {
-        Laps { clock, at: None, both: None, tally: Tally::default(), shares: false, row: None }
+        let (tally, lines) = (Tally::default(), Vec::new());
+        Laps { clock, at: None, both: None, tally, shares: false, row: None, lines }
     }
 
     /// Begins at `now`, which the caller has just read.
@@ -74,6 +77,16 @@ impl<'c> Laps<'c> {
         let (began, now) = (self.now(), self.clock.moment());
         self.at = Some(now);
         self.tally.record_all(&counters, calls, now.saturating_sub(began), failed);
+    }
+
+    /// Monitors are to see this, unless all of it is done again.
+    pub fn show(&mut self, line: Line) {
+        self.lines.push(line);
+    }
+
+    /// Hands over what monitors are to see.
+    pub fn take_lines(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.lines)
     }
 
     /// Ends a lap in which a command ran, and counts it. Returns how long it took: of one that shares its lap, nothing.

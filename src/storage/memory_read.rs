@@ -52,7 +52,7 @@ impl<'a> MemoryReads<'a> {
         self.laps.share(&command.counters, self.may_share && is_short);
         let txn = Txn::one_read(self.records, Default::default());
         let mut keyspace = self.surroundings.keyspace(txn, self.laps.unix_ms(), random);
-        let caller = Caller { client: self.client, request: None };
+        let caller = Caller { client: self.client, request: None, is_shown: true };
         if execute(self.surroundings, command, caller, &mut self.laps, &mut keyspace, replies).is_err() {
             return false;
         }
@@ -65,6 +65,7 @@ impl<'a> MemoryReads<'a> {
 impl Drop for MemoryReads<'_> {
     fn drop(&mut self) {
         self.surroundings.take_events(self.events);
+        self.surroundings.show(self.laps.take_lines());
         if self.answered > 0 {
             self.surroundings.stats.storage.reads_from_memory.add(self.answered);
         }

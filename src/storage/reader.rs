@@ -272,7 +272,7 @@ fn refuse(state: &StorageState, error: &CommandError, protocol: Protocol, silent
 /// Runs the steps that are left and answers; or gives the request back, at a step that `patience` does not allow.
 fn serve(state: &StorageState, mut read: Read, patience: Patience) -> Option<(Read, Needs)> {
     let client = read.client.clone();
-    let caller = Caller { client: &client, request: Some(read.id) };
+    let caller = Caller { client: &client, request: Some(read.id), is_shown: true };
     while read.next_step < read.steps.len() && read.replies.len() < limits::REPLY_CHUNK_BYTES {
         let mark = read.replies.len();
         let (result, protocol, silent) = match &read.steps[read.next_step] {
@@ -348,11 +348,14 @@ fn run_transaction(
     let snapshot = state.engine.snapshot();
     let mut keyspace = state.keyspace(Txn::snapshot(&*snapshot, patience.tier()).hurried(patience.is_hurried()));
     let mut laps = Laps::begin(&*state.env.clock);
+    let caller = Caller { is_shown: !transaction.in_parts, ..caller };
     let parts = transaction::run_all(transaction, replies, |command, replies| {
         execute(state.surroundings(), command, caller, &mut laps, &mut keyspace, replies).map(drop)
     })?;
     state.take_events(keyspace.events);
     state.key_events.push(keyspace.take_key_events());
+    transaction::show(transaction, state.surroundings(), caller, &mut laps);
+    state.surroundings().show(laps.take_lines());
     Ok(parts)
 }
 
@@ -380,6 +383,7 @@ fn run(
         Ok(_) => {
             state.take_events(events);
             state.key_events.push(key_events);
+            state.surroundings().show(laps.take_lines());
             Ok(())
         }
         Err(restart) => {

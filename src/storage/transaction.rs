@@ -3,7 +3,8 @@
 
 use bytes::BytesMut;
 
-use super::execute::Restart;
+use super::execute::{Caller, Restart, Surroundings};
+use super::laps::Laps;
 use crate::channel::{Step, StorageCommand, Transaction};
 use crate::resp::ReplyBuffer;
 
@@ -37,6 +38,13 @@ pub fn run_all(
         }
     }
     Ok(transaction.in_parts.then_some(ends))
+}
+
+/// Monitors see EXEC behind what it ran.
+pub fn show(transaction: &Transaction, state: Surroundings<'_>, caller: Caller<'_>, laps: &mut Laps<'_>) {
+    if state.stats.monitors.any() && !transaction.in_parts {
+        laps.show(state.line(caller.client, transaction.db, &transaction.exec));
+    }
 }
 
 /// The reply to an EXEC of which nothing was run: by `write`, unless it is not wanted.

@@ -24,7 +24,7 @@ impl BatchProcessor<'_> {
         let waited = self.state.env.clock.now().saturating_sub(sent_at);
         self.state.stats.runtime.queue.record(waited);
         self.begin();
-        let caller = Caller { client: &client, request: Some(id) };
+        let caller = Caller { client: &client, request: Some(id), is_shown: true };
         match execute(self.state.surroundings(), &command, caller, &mut self.laps, &mut self.keyspace, &mut replies) {
             Ok(succeeded) => {
                 let origin = Origin::Queue { id, steps, first, sent_at, deadline, share };
@@ -139,7 +139,7 @@ impl BatchProcessor<'_> {
             let wait = command.operation.waits().ok_or(CommandError::Internal)?;
             if wait.serve(key, keyspace, reply)? { Ok(()) } else { Err(CommandError::WouldWait) }
         };
-        let caller = Caller { client: &client, request: None };
+        let caller = Caller { client: &client, request: None, is_shown: false };
         let state = self.state.surroundings();
         match execute_by(state, &command, caller, &mut self.laps, &mut self.keyspace, &mut replies, serve) {
             Ok(succeeded) => self.end(client, started, Origin::Line(turn, command), replies, succeeded),

@@ -281,6 +281,7 @@ pub const EXCLUDED: &[(&str, &str)] = &[
     ("bl*", "may wait for ever; compat/dialogue.rs"),
     ("brpop*", "may wait for ever; compat/dialogue.rs"),
     ("bz*", "may wait for ever; compat/dialogue.rs"),
+    ("monitor", "shows what others do; compat/dialogue.rs"),
     ("*subscribe", "a reply per channel, and then messages; compat/dialogue.rs"),
     ("client|kill", "the victims are the test's own connections; tests/protocol.rs"),
     ("client|pause", "holds up both servers for as long as it says; tests/protocol.rs"),

@@ -1,6 +1,5 @@
 //! CLIENT: what a connection says about itself, and what may be seen of and done to the others.
 
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -340,16 +339,16 @@ fn describe(client: &Client, now: Duration, asking: Asking) -> String {
     let asked = if client.id == asking.id { asking.bytes as u64 } else { 0 };
     let input = client.query_buffer_bytes.load(Ordering::Relaxed) + asked;
     let output = client.output_buffer_bytes.load(Ordering::Relaxed);
-    let is_unix_socket = client.address.parse::<SocketAddr>().is_err();
     let [channels, patterns, shard_channels] = client.subscriptions.get();
     let queued = facts.queued.map_or(-1, |count| count as i64);
     let mailbox = client.mailbox_bytes.load(Ordering::Relaxed);
     let flags: String = [
+        (client.is_monitor.load(Ordering::Relaxed), 'O'),
         (client.subscriptions.any(), 'P'),
         (facts.queued.is_some(), 'x'),
         (facts.blocked, 'b'),
         (client.is_killed(), 'A'),
-        (is_unix_socket, 'U'),
+        (client.unix_socket().is_some(), 'U'),
         (facts.no_evict, 'e'),
     ]
     .into_iter()

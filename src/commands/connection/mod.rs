@@ -330,9 +330,8 @@ RESET
 };
 
 fn reset(session: &mut Session, _: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
-    if let Some(subscriber) = session.subscriber.take() {
-        subscriber.take_mail(reply, usize::MAX);
-    }
+    (session.subscriber, session.monitor) = (None, None);
+    session.take_mail(reply, usize::MAX);
     session.reset();
     reply.set_protocol(session.protocol);
     reply.simple("RESET");

@@ -24,7 +24,7 @@ pub static COMMANDS: &[&Command] = &[
 const BASE: Command = Command { group: Group::Pubsub, ..Command::BASE };
 
 const SUBSCRIBING: &[Flag] = &[Flag::Pubsub, Flag::Noscript, Flag::Loading, Flag::Stale];
-const PUBLISHING: &[Flag] = &[Flag::Pubsub, Flag::Loading, Flag::Stale, Flag::Fast];
+const PUBLISHING: &[Flag] = &[Flag::Pubsub, Flag::Loading, Flag::Stale, Flag::Fast, Flag::MayReplicate];
 
 /// Shard channels stand where keys do: in a cluster they are routed like keys.
 const SHARD_CHANNELS: KeySpec = KeySpec::range(1, -1, 1, &["not_key"]);
@@ -243,9 +243,7 @@ mod tests {
     /// What waits for a client, as it would be sent.
     fn mail(client: &TestClient) -> String {
         let mut reply = ReplyBuffer::new(client.session.protocol);
-        if let Some(subscriber) = &client.session.subscriber {
-            subscriber.take_mail(&mut reply, usize::MAX);
-        }
+        client.session.take_mail(&mut reply, usize::MAX);
         reply.as_bytes().escape_ascii().to_string()
     }
 

@@ -57,8 +57,13 @@ struct Subcommand {
     /// How many there may be.
     takes: RangeInclusive<usize>,
     help: &'static str,
-    /// The arguments are those of DEBUG; the subcommand's own begin at 2.
-    run: fn(&mut Session, &CommandArgs, &mut ReplyBuffer) -> Result<Next>,
+    run: Runs,
+}
+
+/// Where a subcommand runs. The arguments are those of DEBUG; the subcommand's own begin at 2.
+enum Runs {
+    Here(fn(&mut Session, &CommandArgs, &mut ReplyBuffer) -> Result<Next>),
+    Storage(fn(&CommandArgs) -> Result<Box<dyn Operation>>),
 }
 
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -67,21 +72,21 @@ const SUBCOMMANDS: &[Subcommand] = &[
         arguments: "",
         takes: 0..=0,
         help: "Nothing: there is no replication whose id could change.",
-        run: nothing,
+        run: Runs::Here(nothing),
     },
     Subcommand {
         name: "DIGEST-VALUE",
         arguments: "<key> [<key> ...]",
         takes: 1..=usize::MAX,
         help: "Output a hex signature of the values of all the specified keys: equal ones have equal values.",
-        run: |_, args, _| Ok(Next::Storage(Box::new(DigestValue { keys: Args::from(args, 2).rest() }))),
+        run: Runs::Storage(|args| Ok(Box::new(DigestValue { keys: Args::from(args, 2).rest() }))),
     },
     Subcommand {
         name: "ERROR",
         arguments: "<string>",
         takes: 1..=1,
         help: "Return a Redis protocol error with <string> as message.",
-        run: |_, args, _| Err(CommandError::echo(&[&args[2]])),
+        run: Runs::Here(|_, args, _| Err(CommandError::echo(&[&args[2]]))),
     },
     Subcommand {
         name: "FAILPOINT",
@@ -89,26 +94,26 @@ const SUBCOMMANDS: &[Subcommand] = &[
         takes: 1..=2,
         help: "List the places where the server can be made to fail and how often it was, or make it fail at one (builds with \
                failpoints only).",
-        run: failpoint,
+        run: Runs::Here(failpoint),
     },
-    Subcommand { name: "LOADAOF", arguments: "", takes: 0..=0, help: "As RELOAD.", run: reload },
+    Subcommand { name: "LOADAOF", arguments: "", takes: 0..=0, help: "As RELOAD.", run: Runs::Here(reload) },
     Subcommand {
         name: "LOG",
         arguments: "<message>",
         takes: 1..=1,
         help: "Write <message> to the server log.",
-        run: |_, args, reply| {
+        run: Runs::Here(|_, args, reply| {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(&args[2]));
             reply.ok();
             Ok(Next::Done)
-        },
+        }),
     },
     Subcommand {
         name: "OBJECT",
         arguments: "<key>",
         takes: 1..=1,
         help: "Show low level info about `key` and associated value.",
-        run: |_, args, _| Ok(Next::Storage(Box::new(Object { key: Args::from(args, 2).next_bytes()? }))),
+        run: Runs::Storage(|args| Ok(Box::new(Object { key: Args::from(args, 2).next_bytes()? }))),
     },
     Subcommand {
         name: "PROTOCOL",
@@ -116,64 +121,64 @@ const SUBCOMMANDS: &[Subcommand] = &[
         takes: 1..=1,
         help: "Reply with a test value of the specified type. <type> can be: string, integer, double, bignum, null, array, set, \
                map, attrib, push, verbatim, true, false.",
-        run: protocol,
+        run: Runs::Here(protocol),
     },
     Subcommand {
         name: "QUICKLIST-PACKED-THRESHOLD",
         arguments: "<size>",
         takes: 1..=1,
         help: "Nothing: lists are not kept in memory.",
-        run: nothing,
+        run: Runs::Here(nothing),
     },
     Subcommand {
         name: "RELOAD",
         arguments: "[option ...]",
         takes: 0..=usize::MAX,
         help: "Write memtables out to files and start the storage threads anew over what is on disk.",
-        run: reload,
+        run: Runs::Here(reload),
     },
     Subcommand {
         name: "RESTART-STORAGE",
         arguments: "",
         takes: 0..=0,
         help: "Start the storage threads anew over the same data. Requests wait meanwhile.",
-        run: |session, _, reply| {
+        run: Runs::Here(|session, _, reply| {
             session.server.storage_restart.notify_one();
             reply.ok();
             Ok(Next::Done)
-        },
+        }),
     },
     Subcommand {
         name: "SET-ACTIVE-EXPIRE",
         arguments: "<0|1>",
         takes: 1..=1,
         help: "Whether keys that nobody asks for are removed when their time has come.",
-        run: |session, args, reply| {
+        run: Runs::Here(|session, args, reply| {
             let is_on = Args::from(args, 2).next_i64()? != 0;
             session.server.background.set_paused(BackgroundTask::Expire, !is_on);
             reply.ok();
             Ok(Next::Done)
-        },
+        }),
     },
     Subcommand {
         name: "SLEEP",
         arguments: "<seconds>",
         takes: 1..=1,
         help: "Delay this reply, and what this connection sends after it. Decimals allowed.",
-        run: sleep,
+        run: Runs::Here(sleep),
     },
     Subcommand {
         name: "STRINGMATCH-LEN",
         arguments: "<length> <pattern>",
         takes: 2..=2,
         help: "Match a text of as many x against a glob pattern.",
-        run: |_, args, reply| {
+        run: Runs::Here(|_, args, reply| {
             let mut args = Args::from(args, 2);
             let len = usize::try_from(args.next_i64()?).ok().filter(|len| *len <= limits::READ_CHUNK_LARGE_BYTES);
             let text = vec![b'x'; len.ok_or(CommandError::NotInteger)?];
             reply.integer(i64::from(glob::matches(args.next()?, &text)));
             Ok(Next::Done)
-        },
+        }),
     },
 ];
 
@@ -181,9 +186,26 @@ fn debug(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> 
     if args.len() == 2 && args[1].eq_ignore_ascii_case(b"HELP") {
         return help(reply);
     }
+    match &subcommand(args).ok_or_else(|| unknown_subcommand_or_arity(args))?.run {
+        Runs::Here(run) => run(session, args, reply),
+        Runs::Storage(parse) => Ok(Next::Storage(parse(args)?)),
+    }
+}
+
+fn subcommand(args: &CommandArgs) -> Option<&'static Subcommand> {
     let named = |sub: &&Subcommand| args[1].eq_ignore_ascii_case(sub.name.as_bytes());
-    let found = SUBCOMMANDS.iter().find(named).filter(|sub| sub.takes.contains(&(args.len() - 2)));
-    (found.ok_or_else(|| unknown_subcommand_or_arity(args))?.run)(session, args, reply)
+    SUBCOMMANDS.iter().find(named).filter(|sub| sub.takes.contains(&(args.len() - 2)))
+}
+
+/// What storage will have to run of a call of DEBUG, if anything: in a transaction that is to be known beforehand.
+pub fn foreseen_operation(command: &Command, args: &CommandArgs) -> Option<Result<Box<dyn Operation>>> {
+    if command.name != DEBUG.name {
+        return None;
+    }
+    match subcommand(args)?.run {
+        Runs::Here(_) => None,
+        Runs::Storage(parse) => Some(parse(args)),
+    }
 }
 
 fn help(reply: &mut ReplyBuffer) -> Result<Next> {

@@ -12,22 +12,23 @@ mod info;
 mod latency;
 mod lolwut;
 mod memory;
+mod monitor;
 mod persistence;
 mod slowlog;
+
+pub use debug::foreseen_operation;
 
 use super::context::Server;
 use super::introspection;
 use super::parse::Args;
-use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session, echoed};
+use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session};
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 pub static COMMANDS: &[&Command] = &[
     &acl::ACL,
-    &ASKING,
     &persistence::BGREWRITEAOF,
     &persistence::BGSAVE,
     &bgtask::BGTASK,
-    &CLUSTER,
     &config::CONFIG,
     &debug::DEBUG,
     &info::INFO,
@@ -36,8 +37,7 @@ pub static COMMANDS: &[&Command] = &[
     &lolwut::LOLWUT,
     &memory::MEMORY,
     &MODULE,
-    &READONLY,
-    &READWRITE,
+    &monitor::MONITOR,
     &REPLICAOF,
     &ROLE,
     &persistence::SAVE,
@@ -257,99 +257,6 @@ fn saved_until(server: &Server) -> u64 {
     server.env.clock.unix_time().saturating_sub(unsynced.unwrap_or_default()).as_secs()
 }
 
-// ---- Redis Cluster: there is none, and clients are told so in Redis' words -----------------------------------------
-
-const NO_CLUSTER: Command = Command {
-    group: Group::Cluster,
-    since: "3.0.0",
-    arity: 1,
-    flags: &[Flag::Loading, Flag::Stale, Flag::Fast],
-    categories: &["@connection"],
-    run: Run::Session(no_cluster),
-    ..Command::BASE
-};
-
-static CLUSTER: Command = Command {
-    name: "cluster",
-    summary: "A container for cluster commands",
-    complexity: "Depends on subcommand.",
-    arity: -2,
-    flags: &[],
-    categories: &[],
-    examples: r#"> CLUSTER INFO
-(error) ERR This instance has cluster support disabled"#,
-    run: Run::Session(cluster),
-    ..NO_CLUSTER
-};
-
-static ASKING: Command = Command {
-    name: "asking",
-    summary: "Sent by cluster clients after an -ASK redirect",
-    flags: &[Flag::Fast],
-    examples: r#"> ASKING
-(error) ERR This instance has cluster support disabled"#,
-    ..NO_CLUSTER
-};
-
-static READONLY: Command = Command {
-    name: "readonly",
-    summary: "Enables read queries for a connection to a cluster replica node",
-    examples: r#"> READONLY
-(error) ERR This instance has cluster support disabled"#,
-    ..NO_CLUSTER
-};
-
-static READWRITE: Command = Command {
-    name: "readwrite",
-    summary: "Disables read queries for a connection to a cluster replica node",
-    examples: r#"> READWRITE
-(error) ERR This instance has cluster support disabled"#,
-    ..NO_CLUSTER
-};
-
-/// The subcommands of Redis 7.0's CLUSTER, all of which need what is not here.
-const CLUSTER_SUBCOMMANDS: &[&str] = &[
-    "addslots",
-    "addslotsrange",
-    "bumpepoch",
-    "count-failure-reports",
-    "countkeysinslot",
-    "delslots",
-    "delslotsrange",
-    "failover",
-    "flushslots",
-    "forget",
-    "getkeysinslot",
-    "help",
-    "info",
-    "keyslot",
-    "links",
-    "meet",
-    "myid",
-    "nodes",
-    "replicas",
-    "replicate",
-    "reset",
-    "saveconfig",
-    "set-config-epoch",
-    "setslot",
-    "shards",
-    "slaves",
-    "slots",
-];
-
-fn cluster(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
-    let word = args.get(1).unwrap_or_default();
-    if !CLUSTER_SUBCOMMANDS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word)) {
-        return Err(CommandError::echo(&[b"ERR unknown subcommand '", echoed(word), b"'. Try CLUSTER HELP."]));
-    }
-    no_cluster(session, args, reply)
-}
-
-fn no_cluster(_: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Result<Next, CommandError> {
-    Err(CommandError::custom("ERR This instance has cluster support disabled"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -367,19 +274,6 @@ mod tests {
         assert!(!client.session.server.shutdown.is_requested());
         client.check(&[("shutdown nosave now force", "")]);
         assert!(client.closed && client.session.server.shutdown.is_requested());
-    }
-
-    #[test]
-    fn there_is_no_cluster() {
-        const NONE: &str = "(error) ERR This instance has cluster support disabled";
-        TestClient::new().check(&[
-            ("cluster info", NONE),
-            ("cluster nodes", NONE),
-            ("asking", NONE),
-            ("readonly", NONE),
-            ("readwrite", NONE),
-            ("cluster", "(error) ERR wrong number of arguments for 'cluster' command"),
-        ]);
     }
 
     #[test]

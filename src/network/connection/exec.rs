@@ -9,15 +9,18 @@ use crate::channel::{Step, Transaction};
 use crate::commands::context::{Queued, ReplyMode, Session};
 use crate::commands::spec::NetworkHandler;
 use crate::commands::table::Call;
-use crate::commands::{Command, CommandError, Next, Run, foreseen_protocol};
+use crate::commands::{Command, CommandError, Flag, Next, Run, foreseen_operation, foreseen_protocol};
 use crate::env::BoxFuture;
 use crate::keyspace::WatchSet;
 use crate::number;
+use crate::observe::Line;
 use crate::resp::{CommandArgs, Protocol, ReplyBuffer};
 
 /// A transaction of which not everything runs in storage.
 pub(super) struct Exec {
     parts: Vec<Part>,
+    /// EXEC as the client sent it.
+    args: CommandArgs,
     /// What storage has to do first.
     transaction: Transaction,
     bytes: usize,
@@ -28,11 +31,14 @@ pub(super) struct Exec {
 
 /// Where a command's reply comes from.
 enum Part {
-    Storage,
+    Storage(Option<Noted>),
     /// It is known already: an error.
-    Ready(Bytes),
+    Ready(Bytes, Option<Noted>),
     Here(Call, NetworkHandler, CommandArgs),
 }
+
+/// What monitors will see of a command, and the database it runs in.
+type Noted = (CommandArgs, usize);
 
 /// A piece of the reply.
 enum Piece {
@@ -45,8 +51,10 @@ impl Exec {
         self.parts.len()
     }
 
-    pub(super) fn writes(&self) -> bool {
-        self.writes
+    /// Whether CLIENT PAUSE WRITE holds it back.
+    pub(super) fn waits_for_writes(&self) -> bool {
+        let replicates = |part: &Part| matches!(part, Part::Here(call, ..) if call.command.has(Flag::MayReplicate));
+        self.writes || self.parts.iter().any(replicates)
     }
 
     /// Whether storage has any part in it.
@@ -77,7 +85,9 @@ impl Foreseen {
 
 impl Connection {
     /// EXEC: parses what was queued, and sends it where it belongs.
-    pub(super) fn begin_exec(&mut self, queue: Vec<Queued>, watches: Option<WatchSet>) {
+    pub(super) fn begin_exec(&mut self, queue: Vec<Queued>, watches: Option<WatchSet>, args: &CommandArgs) {
+        let exec = args.clone();
+        let is_watched = self.is_watched();
         let silent = self.is_silent();
         self.advance_reply_mode();
         let (mut steps, mut parts) = (Vec::with_capacity(queue.len()), Vec::with_capacity(queue.len()));
@@ -86,41 +96,49 @@ impl Connection {
         let mut writes = watches.is_some();
         let mut bytes = 0;
         for Queued { call, args } in queue {
-            match call.command.run {
-                Run::Storage(parse) => match parse(&args) {
-                    Ok(operation) => {
-                        bytes += args.frame_len();
-                        writes |= call.command.writes();
-                        let Foreseen { db, protocol } = foreseen;
-                        steps.push(Step::Run(storage_command(&call, operation, args, db, protocol, silent)));
-                        parts.push(Part::Storage);
-                    }
-                    Err(error) => {
-                        call.counters.failed.add(1);
-                        self.session.server.stats.count_error(&error.to_string());
-                        let reply = if silent { Bytes::new() } else { encode_error(&error, foreseen.protocol) };
-                        steps.push(Step::Reply(reply.clone()));
-                        parts.push(Part::Ready(reply));
-                    }
-                },
-                Run::Session(handler) | Run::Server(handler) => {
+            let noted = || (is_watched && call.command.is_shown_to_monitors()).then(|| (args.clone(), foreseen.db));
+            let operation = match call.command.run {
+                Run::Storage(parse) => Some(parse(&args)),
+                Run::Server(_) => foreseen_operation(call.command, &args),
+                Run::Session(_) | Run::Container => None,
+            };
+            match (operation, call.command.run) {
+                (Some(Ok(operation)), _) => {
+                    parts.push(Part::Storage(noted()));
+                    bytes += args.frame_len();
+                    writes |= call.command.writes();
+                    let Foreseen { db, protocol } = foreseen;
+                    steps.push(Step::Run(storage_command(&call, operation, args, db, protocol, silent)));
+                }
+                (Some(Err(error)), _) => {
+                    call.counters.failed.add(1);
+                    self.session.server.stats.count_error(&error.to_string());
+                    let reply = if silent { Bytes::new() } else { encode_error(&error, foreseen.protocol) };
+                    steps.push(Step::Reply(reply.clone()));
+                    parts.push(Part::Ready(reply, noted()));
+                }
+                (None, Run::Session(handler) | Run::Server(handler)) => {
                     foreseen.take_in(call.command, &args, &self.session);
                     parts.push(Part::Here(call, handler, args));
                 }
-                Run::Container => unreachable!("invariant: a container is refused before it is queued"),
+                (None, Run::Container | Run::Storage(_)) => {
+                    unreachable!("invariant: a container is refused before it is queued, and storage has an operation")
+                }
             }
         }
-        let runs_here = parts.iter().any(|part| matches!(part, Part::Here(..)));
-        let needs_storage = watches.is_some() || parts.iter().any(|part| matches!(part, Part::Storage));
-        let protocol = self.session.protocol;
+        // What is refused here is shown here.
+        let runs_here = parts.iter().any(|part| matches!(part, Part::Here(..) | Part::Ready(_, Some(_))));
+        let needs_storage = watches.is_some() || parts.iter().any(|part| matches!(part, Part::Storage(_)));
+        let (protocol, db) = (self.session.protocol, self.session.db);
         if needs_storage && !runs_here {
-            let transaction = Transaction { steps, watches, protocol, silent, in_parts: false };
+            let transaction = Transaction { steps, watches, protocol, silent, in_parts: false, exec, db };
             self.batch.push_exec(transaction, bytes, writes);
             return;
         }
         steps.retain(|step| matches!(step, Step::Run(_)));
-        let transaction = Transaction { steps, watches, protocol, silent, in_parts: true };
-        self.held = Some(Held::Exec(Exec { parts, transaction, bytes, writes, silent }));
+        let args = exec.clone();
+        let transaction = Transaction { steps, watches, protocol, silent, in_parts: true, exec, db };
+        self.held = Some(Held::Exec(Exec { parts, args, transaction, bytes, writes, silent }));
     }
 
     /// Everything before the EXEC is answered: sends storage its part, if it has any.
@@ -129,7 +147,9 @@ impl Connection {
             return self.finish_exec(exec, BytesMut::new(), &[]);
         }
         let (protocol, silent) = (exec.transaction.protocol, exec.silent);
-        let nothing = Transaction { steps: Vec::new(), watches: None, protocol, silent, in_parts: true };
+        let (args, db) = (exec.args.clone(), exec.transaction.db);
+        let nothing =
+            Transaction { steps: Vec::new(), watches: None, protocol, silent, in_parts: true, exec: args, db };
         let transaction = std::mem::replace(&mut exec.transaction, nothing);
         let submission = Submission::new(vec![Step::Exec(transaction)], exec.bytes, exec.writes);
         self.exec = Some(exec);
@@ -142,6 +162,7 @@ impl Connection {
         let mut from = 0;
         let mut ends = ends.iter().copied();
         let mut pieces = Vec::with_capacity(exec.parts.len() + 1);
+        let mut lines = Vec::new();
         if !exec.silent {
             let mut header = ReplyBuffer::new(self.session.protocol);
             header.array(exec.parts.len());
@@ -149,15 +170,29 @@ impl Connection {
         }
         for part in exec.parts {
             match part {
-                Part::Storage => {
+                Part::Storage(noted) => {
+                    lines.extend(noted.map(|(args, db)| self.line_in(db, &args, |_| false)));
                     let end = ends.next().unwrap_or(from);
                     pieces.push(Piece::Ready(replies.slice(from..end)));
                     from = end;
                 }
-                Part::Ready(reply) => pieces.push(Piece::Ready(reply)),
-                Part::Here(call, handler, args) => self.run_in_exec(&call, handler, &args, &mut pieces),
+                Part::Ready(reply, noted) => {
+                    lines.extend(noted.map(|(args, db)| self.line_in(db, &args, |_| false)));
+                    pieces.push(Piece::Ready(reply));
+                }
+                Part::Here(call, handler, args) => {
+                    if call.command.has(Flag::Pubsub) {
+                        // A monitor that also subscribes sees what was before a message before it.
+                        self.show(std::mem::take(&mut lines));
+                    }
+                    self.run_in_exec(&call, handler, &args, &mut pieces, &mut lines);
+                }
             }
         }
+        if self.is_watched() {
+            lines.push(self.line(&exec.args, |_| false));
+        }
+        self.show(lines);
         self.session.client.update(|facts| facts.queued = None);
         if self.session.reply_mode == ReplyMode::SkipNext {
             // The command after CLIENT REPLY SKIP is the one after EXEC.
@@ -183,9 +218,23 @@ impl Connection {
         }));
     }
 
-    fn run_in_exec(&mut self, call: &Call, handler: NetworkHandler, args: &CommandArgs, pieces: &mut Vec<Piece>) {
+    /// Monitors see a transaction of which nothing ran.
+    pub(super) fn show_exec(&self, exec: &Exec) {
+        if self.is_watched() {
+            self.show(vec![self.line(&exec.args, |_| false)]);
+        }
+    }
+
+    fn run_in_exec(
+        &mut self,
+        call: &Call,
+        handler: NetworkHandler,
+        args: &CommandArgs,
+        pieces: &mut Vec<Piece>,
+        lines: &mut Vec<Line>,
+    ) {
         self.session.denies_blocking = true;
-        let result = self.run_here(call, handler, args);
+        let result = self.run_here(call, handler, args, lines);
         self.session.denies_blocking = false;
         let silent = self.is_silent();
         match result {
@@ -198,11 +247,7 @@ impl Connection {
                     Next::Close | Next::Shutdown => self.closing = true,
                     Next::Wait(reply) => pieces.push(Piece::Later(reply)),
                     Next::Exec(..) => unreachable!("invariant: EXEC is not queued"),
-                    // Storage has done its part of the transaction by now.
-                    Next::Storage(_) => pieces.push(Piece::Ready(encode_error(
-                        &CommandError::custom("ERR Command not allowed inside a transaction"),
-                        self.session.protocol,
-                    ))),
+                    Next::Storage(_) => unreachable!("invariant: what storage runs of a transaction is foreseen"),
                 }
             }
             Err(error) => {

@@ -1,51 +1,32 @@
-//! A subscriber's mailbox: messages that wait until its connection sends them, bounded in bytes.
+//! A client's mailbox: published messages and MONITOR's lines that wait until its connection sends them, bounded in bytes.
+//! It must never make anyone wait who puts something in.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::observe::Client;
+use super::Client;
 use crate::planted;
 use crate::resp::ReplyBuffer;
 
-/// A message, shared by all who get it.
-#[derive(Debug)]
-pub struct Message {
-    /// The pattern that it came by.
-    pub pattern: Option<Bytes>,
-    pub is_shard: bool,
-    pub channel: Bytes,
-    pub payload: Bytes,
-}
-
-impl Message {
+/// What waits in a mailbox, shared by all who get it.
+pub trait Mail: fmt::Debug + Send + Sync {
     /// What it weighs: about its length on the wire.
-    fn bytes(&self) -> usize {
-        const FRAME: usize = 64;
-        FRAME + self.pattern.as_ref().map_or(0, Bytes::len) + self.channel.len() + self.payload.len()
-    }
+    fn bytes(&self) -> usize;
 
-    fn write(&self, reply: &mut ReplyBuffer) {
-        let kind: &[u8] = match (&self.pattern, self.is_shard) {
-            (Some(_), _) => b"pmessage",
-            (None, true) => b"smessage",
-            (None, false) => b"message",
-        };
-        let parts = [Some(kind), self.pattern.as_deref(), Some(&self.channel), Some(&self.payload)];
-        reply.push(parts.iter().flatten().count());
-        parts.into_iter().flatten().for_each(|part| reply.bulk(part));
-    }
+    fn write(&self, reply: &mut ReplyBuffer);
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    messages: VecDeque<Arc<Message>>,
+    messages: VecDeque<Arc<dyn Mail>>,
     bytes: usize,
 }
 
+/// See the head of this file.
 #[derive(Debug)]
 pub struct Mailbox {
     pub client: Arc<Client>,
@@ -59,7 +40,7 @@ impl Mailbox {
 
     /// Puts a message in and wakes the connection. If with it more than `bytes_max` (0: no limit) would wait for the
     /// client, here and in its connection, the client is dropped instead.
-    pub fn post(&self, message: Arc<Message>, bytes_max: u64) {
+    pub fn post(&self, message: Arc<dyn Mail>, bytes_max: u64) {
         if self.client.is_killed() {
             return;
         }
@@ -77,7 +58,7 @@ impl Mailbox {
         self.client.mailbox_bytes.store(waiting.bytes as u64, Ordering::Relaxed);
         drop(waiting);
         if is_too_much {
-            tracing::warn!(client = self.client.id, bytes, "client dropped: pubsub output buffer limit reached");
+            tracing::warn!(client = self.client.id, bytes, "client dropped: output buffer limit reached");
             self.client.kill();
         } else if is_first {
             self.client.wake();
