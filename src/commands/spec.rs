@@ -33,6 +33,8 @@ pub struct Command {
     pub history: &'static [(&'static str, &'static str)],
     pub arguments: &'static [Argument],
     pub subcommands: &'static [&'static Command],
+    /// Subcommands, with their arity, that have no rows for the command refuses them all alike.
+    pub refused: &'static [(&'static str, i32)],
     /// A transcript as redis-cli prints it: lines that begin with `> ` are sent to a fresh server, the lines after
     /// them are the expected reply; a line `...` stands for any rest of a reply. The sweep in `tests/commands.rs` runs
     /// it, and fails for a command without one (containers excepted).
@@ -58,6 +60,7 @@ impl Command {
         history: &[],
         arguments: &[],
         subcommands: &[],
+        refused: &[],
         examples: "",
         run: Run::Container,
     };
@@ -68,8 +71,7 @@ impl Command {
 
     /// Whether `count` arguments (name included) satisfy the arity.
     pub fn accepts(&self, count: usize) -> bool {
-        let least = self.arity.unsigned_abs() as usize;
-        if self.arity < 0 { count >= least } else { count == least }
+        is_arity(self.arity, count)
     }
 
     /// Whether the storage writer, rather than a reader, must run it. PFCOUNT counts as a read to clients and yet stores
@@ -100,6 +102,12 @@ impl Command {
         add(!self.has(Flag::Fast), "@slow");
         names
     }
+}
+
+/// Whether `count` arguments satisfy `arity`: so many, or if it is negative at least so many.
+pub fn is_arity(arity: i32, count: usize) -> bool {
+    let least = arity.unsigned_abs() as usize;
+    if arity < 0 { count >= least } else { count == least }
 }
 
 /// Where a command runs.

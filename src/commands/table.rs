@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use super::spec::is_arity;
 use super::{BeginSearch, Command, CommandError, FAMILIES, FindKeys, KeySpec, echoed};
 use crate::limits;
 use crate::observe::{CommandCounters, CommandStats};
@@ -102,6 +103,13 @@ impl CommandTable {
         if !call.command.accepts(args.len()) {
             call.counters.rejected.add(1);
             return Err(CommandError::Arity(call.full_name()));
+        }
+        if let Some(word) = args.get(1).filter(|_| !call.command.refused.is_empty()) {
+            let refused = call.command.refused.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word));
+            let (name, arity) = refused.ok_or_else(|| unknown_subcommand(call.command, word))?;
+            if !is_arity(*arity, args.len()) {
+                return Err(CommandError::Arity(format!("{}|{name}", call.command.name)));
+            }
         }
         Ok(call)
     }

@@ -18,7 +18,7 @@ mod slowlog;
 use super::context::Server;
 use super::introspection;
 use super::parse::Args;
-use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session, echoed};
+use super::{Argument, Command, CommandError, Flag, Group, Next, Run, Session};
 use crate::resp::{CommandArgs, ReplyBuffer};
 
 pub static COMMANDS: &[&Command] = &[
@@ -278,7 +278,7 @@ static CLUSTER: Command = Command {
     categories: &[],
     examples: r#"> CLUSTER INFO
 (error) ERR This instance has cluster support disabled"#,
-    run: Run::Session(cluster),
+    refused: CLUSTER_SUBCOMMANDS,
     ..NO_CLUSTER
 };
 
@@ -308,43 +308,35 @@ static READWRITE: Command = Command {
 };
 
 /// The subcommands of Redis 7.0's CLUSTER, all of which need what is not here.
-const CLUSTER_SUBCOMMANDS: &[&str] = &[
-    "addslots",
-    "addslotsrange",
-    "bumpepoch",
-    "count-failure-reports",
-    "countkeysinslot",
-    "delslots",
-    "delslotsrange",
-    "failover",
-    "flushslots",
-    "forget",
-    "getkeysinslot",
-    "help",
-    "info",
-    "keyslot",
-    "links",
-    "meet",
-    "myid",
-    "nodes",
-    "replicas",
-    "replicate",
-    "reset",
-    "saveconfig",
-    "set-config-epoch",
-    "setslot",
-    "shards",
-    "slaves",
-    "slots",
+const CLUSTER_SUBCOMMANDS: &[(&str, i32)] = &[
+    ("addslots", -3),
+    ("addslotsrange", -4),
+    ("bumpepoch", 2),
+    ("count-failure-reports", 3),
+    ("countkeysinslot", 3),
+    ("delslots", -3),
+    ("delslotsrange", -4),
+    ("failover", -2),
+    ("flushslots", 2),
+    ("forget", 3),
+    ("getkeysinslot", 4),
+    ("help", 2),
+    ("info", 2),
+    ("keyslot", 3),
+    ("links", 2),
+    ("meet", -4),
+    ("myid", 2),
+    ("nodes", 2),
+    ("replicas", 3),
+    ("replicate", 3),
+    ("reset", -2),
+    ("saveconfig", 2),
+    ("set-config-epoch", 3),
+    ("setslot", -4),
+    ("shards", 2),
+    ("slaves", 3),
+    ("slots", 2),
 ];
-
-fn cluster(session: &mut Session, args: &CommandArgs, reply: &mut ReplyBuffer) -> Result<Next, CommandError> {
-    let word = args.get(1).unwrap_or_default();
-    if !CLUSTER_SUBCOMMANDS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word)) {
-        return Err(CommandError::echo(&[b"ERR unknown subcommand '", echoed(word), b"'. Try CLUSTER HELP."]));
-    }
-    no_cluster(session, args, reply)
-}
 
 fn no_cluster(_: &mut Session, _: &CommandArgs, _: &mut ReplyBuffer) -> Result<Next, CommandError> {
     Err(CommandError::custom("ERR This instance has cluster support disabled"))
@@ -379,6 +371,10 @@ mod tests {
             ("readonly", NONE),
             ("readwrite", NONE),
             ("cluster", "(error) ERR wrong number of arguments for 'cluster' command"),
+            ("cluster keyslot", "(error) ERR wrong number of arguments for 'cluster|keyslot' command"),
+            ("cluster keyslot a b", "(error) ERR wrong number of arguments for 'cluster|keyslot' command"),
+            ("cluster Keyslot a", NONE),
+            ("cluster nonsense", "(error) ERR unknown subcommand 'nonsense'. Try CLUSTER HELP."),
         ]);
     }
 
