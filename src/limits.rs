@@ -67,7 +67,7 @@ pub const EXPIRE_BATCH: usize = 256;
 /// Flushed databases are reclaimed every so many housekeeping rounds.
 pub const RECLAIM_EVERY_TICKS: u64 = 10;
 /// Entries of a dead object that are deleted one by one; larger ones are left to compaction.
-pub const RECLAIM_SMALL_ENTRIES: usize = 2 * RENEW_ELEMENTS_MAX as usize;
+pub const RECLAIM_SMALL_ENTRIES: usize = 2048;
 /// Entries of dead objects that are looked at in one housekeeping round.
 pub const RECLAIM_ENTRIES: usize = 4096;
 /// Large dead objects that are looked for, whether compaction has dropped them, in one round of reclaiming.
@@ -146,13 +146,20 @@ pub const STRING_SEGMENT_BYTES: usize = 16 * 1024;
 pub const STRING_SHORT_READ_BYTES: usize = 1024 * 1024;
 /// Elements of such a collection (a field and its value are one).
 pub const COLLECTION_INLINE_ELEMENTS_MAX: usize = 64;
-/// A large collection is stored anew, without what its removed elements left behind, once these and twice its elements were
-/// removed; so a walk passes at most so many remains. Fewer in tests, which have not the time to remove so many.
+/// A large collection is stored anew, without what its removed elements left behind, once these and so many for each of its
+/// elements were removed; so a walk passes at most about so many remains. Fewer in tests, which have not the time to remove
+/// so many.
 pub const RENEW_REMOVED: u64 = if cfg!(test) { 16 } else { 256 };
-/// Elements of a collection that is stored anew at most: it takes the writer a few milliseconds.
-pub const RENEW_ELEMENTS_MAX: u64 = 1024;
-/// Bytes of such a collection.
-pub const RENEW_BYTES_MAX: usize = 256 * 1024;
+pub const RENEW_REMOVED_PER_ELEMENT: u64 = if cfg!(test) { 0 } else { 2 };
+/// That is done in steps, one each time so many elements were changed.
+pub const RENEW_CHANGES: u32 = if cfg!(test) { 4 } else { 64 };
+/// Elements that are stored anew for each that was changed since the last step: it has to come to an end.
+pub const RENEW_ELEMENTS_PER_CHANGE: usize = 2;
+/// Elements of a step at most, after a command that changed very many: they take the writer a few milliseconds.
+pub const RENEW_ELEMENTS_MAX: usize = 1024;
+/// Bytes of an element of a collection that is stored anew, on average at most: of larger ones the remains cost little beside
+/// themselves.
+pub const RENEW_ELEMENT_BYTES: usize = 1024;
 /// Members that the record of a large sorted set lists at each of its ends. A length is one byte there.
 pub const EDGE_KNOWN: usize = 16;
 /// Bytes of a score and a member that is listed there.

@@ -18,6 +18,8 @@ use crate::table::median;
 const PIPELINE: usize = 32;
 /// What lies in a queue, or on a board, while it is worked on.
 const BACKLOG: u64 = 1_000;
+/// The same where it is to be many.
+const LARGE_BACKLOG: u64 = 10 * BACKLOG;
 const MEMBERS: u64 = 100_000;
 
 /// The commands of one round of a pattern; `number` counts rounds.
@@ -59,11 +61,23 @@ const PATTERNS: &[(&str, Round)] = &[
         let add = words(&format!("SADD work job:{number}"));
         if number < BACKLOG { vec![add] } else { vec![add, words("SPOP work")] }
     }),
+    ("large work set: SADD, SPOP", |number, _| {
+        let add = words(&format!("SADD works job:{number}"));
+        if number < LARGE_BACKLOG { vec![add] } else { vec![add, words("SPOP works")] }
+    }),
+    ("registry: HSET, HDEL, HRANDFIELD", |number, _| {
+        let mut round = vec![words(&format!("HSET registry worker:{number} here"))];
+        if let Some(gone) = number.checked_sub(LARGE_BACKLOG) {
+            round.push(words(&format!("HDEL registry worker:{gone}")));
+            round.push(words("HRANDFIELD registry"));
+        }
+        round
+    }),
     ("leaderboard: ZINCRBY, ZREMRANGEBYRANK, ZREVRANGE", |number, dice| {
         let (score, member) = (dice.next_u64() % 1_000, dice.next_u64() % MEMBERS);
         let mut round = vec![words(&format!("ZINCRBY board {score} member:{member}"))];
         if number.is_multiple_of(16) {
-            round.push(words(&format!("ZREMRANGEBYRANK board 0 -{}", 10 * BACKLOG + 1)));
+            round.push(words(&format!("ZREMRANGEBYRANK board 0 -{}", LARGE_BACKLOG + 1)));
             round.push(words("ZREVRANGE board 0 9"));
         }
         round

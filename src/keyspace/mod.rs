@@ -27,12 +27,13 @@ pub use watch::{WatchSet, Watches};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::config::EncodingsConfig;
 use crate::engine::ColumnFamily;
 use crate::layout::control::{self, Counters};
 pub use crate::layout::meta::{Record, Type};
-use crate::layout::{PhysicalDb, meta, ttl};
+use crate::layout::{ObjectId, PhysicalDb, meta, ttl};
 use crate::planted;
 
 type Result<T> = std::result::Result<T, CommandError>;
@@ -286,20 +287,20 @@ impl<'v> Keyspace<'v> {
     /// Stores `record` under the entry's key, keeping the expiry index and the counters true. A record that is expired
     /// already is not stored, and what was there goes: Redis would remove it at the next look.
     pub fn put(&mut self, entry: &mut Entry, record: Record) -> Result<()> {
-        let object_before = entry.record.as_ref().and_then(|before| before.object);
+        let objects_before: SmallVec<[ObjectId; 2]> = entry.record.iter().flat_map(Record::objects).collect();
         if entry.record.is_none() {
             self.notify_in_physical(entry.db, EventClass::New, "new", &entry.user_key);
         }
         if record.is_expired(self.now_ms) {
             self.remove(entry)?;
-            if let Some(object) = record.object.filter(|object| Some(*object) != object_before) {
-                self.bury(object);
-            }
+            record.objects().filter(|object| !objects_before.contains(object)).for_each(|object| self.bury(object));
             self.notify_at_end(entry.db, EventClass::Expired, "expired", &entry.user_key);
             return Ok(());
         }
-        if let Some(object) = object_before.filter(|object| Some(*object) != record.object) {
-            self.bury(object);
+        for object in objects_before {
+            if record.objects().all(|kept| kept != object) {
+                self.bury(object);
+            }
         }
         let before = entry.record.as_ref();
         let (old_due, new_due) = (before.and_then(|record| record.expire_ms), record.expire_ms);
@@ -341,22 +342,18 @@ impl<'v> Keyspace<'v> {
             // To Redis the key that was there is gone, and this is another.
             self.notify_in_physical(to.db, EventClass::New, "new", &to.user_key);
         }
-        if let Some(object) = record.object {
-            self.settle(object, to.db);
-        }
+        record.objects().for_each(|object| self.settle(object, to.db));
         self.put(to, record)
     }
 
     /// Removes the key, in O(1) whatever its size. Returns whether there was one.
     pub fn remove(&mut self, entry: &mut Entry) -> Result<bool> {
         let Some(record) = self.detach(entry)? else { return Ok(false) };
-        if let Some(object) = record.object {
-            self.bury(object);
-        }
+        record.objects().for_each(|object| self.bury(object));
         Ok(true)
     }
 
-    /// Takes the record from its key, and with it the duty to put it elsewhere or to bury its object.
+    /// Takes the record from its key, and with it the duty to put it elsewhere or to bury its objects.
     fn detach(&mut self, entry: &mut Entry) -> Result<Option<Record>> {
         let Some(record) = entry.record.take() else { return Ok(None) };
         self.index_expiry(&entry.meta_key, record.expire_ms, None);

@@ -46,7 +46,8 @@ impl Keyspace<'_> {
 
     /// Stores a copy of `record`, with its expiry, that shares nothing with the original: COPY.
     pub fn put_copy(&mut self, entry: &mut Entry, record: &Record) -> Result<()> {
-        let mut copy = record.clone();
+        // An original that is moving does not take its copy along.
+        let mut copy = Record { moving: None, ..record.clone() };
         if let Some(object) = record.object {
             let copied = self.new_object(entry)?;
             self.copy_entries(ColumnFamily::Data, object, copied)?;

@@ -260,7 +260,7 @@ mod tests {
     }
 
     fn put(keyspace: &mut Keyspace<'_>, key: &'static str, due_ms: Option<u64>) {
-        let record = Record { kind: Type::String, variant: 0, expire_ms: due_ms, object: None, body: Bytes::new() };
+        let record = Record { expire_ms: due_ms, ..Record::new(Type::String, Bytes::new()) };
         let mut entry = keyspace.entry(&Bytes::from_static(key.as_bytes())).unwrap();
         keyspace.put(&mut entry, record).unwrap();
     }

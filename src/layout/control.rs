@@ -7,8 +7,11 @@ use super::{Malformed, ObjectId, PhysicalDb};
 pub const FORMAT_MAJOR: u16 = 1;
 /// Raised for additions that an older server of the same major may ignore.
 pub const FORMAT_MINOR: u16 = 0;
-/// Feature bits this server understands; a store with any other bit set is refused.
-const KNOWN_FEATURES: u64 = 0;
+/// Records of large collections tell what was removed from these, and on the way to which other object they are.
+pub const FEATURE_MOVING: u64 = 1 << 0;
+/// Feature bits this server understands; a store with any other bit set is refused. What it opens has them all from then
+/// on, so it must read what was written without them.
+const KNOWN_FEATURES: u64 = FEATURE_MOVING;
 const MAGIC: &[u8; 8] = b"BULKHEAD";
 
 pub const SUPERBLOCK_KEY: &[u8] = b"\x00superblock";
@@ -44,6 +47,11 @@ pub enum FormatError {
 
 impl Superblock {
     pub const CURRENT: Superblock = Superblock { major: FORMAT_MAJOR, minor: FORMAT_MINOR, features: KNOWN_FEATURES };
+
+    /// What the store says once this server writes to it.
+    pub fn with_this_server(&self) -> Superblock {
+        Superblock { features: self.features | KNOWN_FEATURES, ..*self }
+    }
 
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
@@ -204,7 +212,9 @@ mod tests {
         assert_eq!(Superblock::check(b"BULKHEAD\x00"), Err(FormatError::Foreign));
         assert_eq!(Superblock::check(&encode(2, 0)), Err(FormatError::Major { found: 2 }));
         assert_eq!(Superblock::check(&encode(FORMAT_MAJOR, 4)), Err(FormatError::Features { bits: 4 }));
-        assert!(Superblock::check(&encode(FORMAT_MAJOR, 0)).is_ok(), "a newer minor is welcome");
+        let newer = Superblock::check(&encode(FORMAT_MAJOR, 0)).expect("a newer minor is welcome");
+        let taken = Superblock { major: FORMAT_MAJOR, minor: 9, features: KNOWN_FEATURES };
+        assert_eq!(newer.with_this_server(), taken);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use super::{Hash48, Malformed, ObjectId, PhysicalDb};
 const FORMAT: u8 = 1;
 const FLAG_TTL: u8 = 1 << 0;
 const FLAG_EXTERNAL: u8 = 1 << 1;
+/// Since [`super::control::FEATURE_MOVING`].
+const FLAG_MOVING: u8 = 1 << 2;
 const FLAG_VARIANT_SHIFT: u8 = 4;
 const PREFIX_LEN: usize = 2 + Hash48::BYTES;
 
@@ -51,26 +53,48 @@ pub struct Record {
     /// Of a value that does not fit in here: what the rest of it is stored under. Whoever removes the record gives that
     /// up (`keyspace` does).
     pub object: Option<ObjectId>,
+    /// Of a value that is on its way to another object: that one is given up with the record, too.
+    pub moving: Option<Moving>,
     pub body: Bytes,
+}
+
+/// A value is being stored anew under another object, step by step; until that is done it is read from its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moving {
+    pub to: ObjectId,
+    /// What lies before this position is under both objects. A type says what its positions are.
+    pub position: u32,
+    /// Changes since the last step.
+    pub changes: u32,
 }
 
 impl Record {
     /// A record of a value that is all in its body and does not expire.
     pub fn new(kind: Type, body: Bytes) -> Record {
-        Record { kind, variant: 0, expire_ms: None, object: None, body }
+        Record { kind, variant: 0, expire_ms: None, object: None, moving: None, body }
+    }
+
+    /// All that the record refers to.
+    pub fn objects(&self) -> impl Iterator<Item = ObjectId> + use<> {
+        self.object.into_iter().chain(self.moving.map(|moving| moving.to))
     }
 
     pub fn encode(&self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(2 + 8 + 8 + self.body.len());
+        let mut bytes = BytesMut::with_capacity(2 + 8 + 8 + 16 + self.body.len());
         bytes.put_u8((FORMAT << 4) | self.kind as u8);
         let ttl = if self.expire_ms.is_some() { FLAG_TTL } else { 0 };
         let external = if self.object.is_some() { FLAG_EXTERNAL } else { 0 };
-        bytes.put_u8((self.variant << FLAG_VARIANT_SHIFT) | external | ttl);
+        let moving = if self.moving.is_some() { FLAG_MOVING } else { 0 };
+        bytes.put_u8((self.variant << FLAG_VARIANT_SHIFT) | moving | external | ttl);
         if let Some(expire_ms) = self.expire_ms {
             bytes.put_u64(expire_ms);
         }
         if let Some(object) = self.object {
             bytes.put_u64(object.value());
+        }
+        if let Some(moving) = self.moving {
+            bytes.put_u64(moving.to.value());
+            bytes.put_u64(u64::from(moving.position) << 32 | u64::from(moving.changes));
         }
         bytes.put_slice(&self.body);
         bytes.freeze()
@@ -105,8 +129,13 @@ impl Record {
         };
         let expire_ms = number(FLAG_TTL)?;
         let object = number(FLAG_EXTERNAL)?.map(ObjectId::from_value);
+        let moving = number(FLAG_MOVING)?.zip(number(FLAG_MOVING)?).map(|(to, progress)| Moving {
+            to: ObjectId::from_value(to),
+            position: (progress >> 32) as u32,
+            changes: progress as u32,
+        });
         let variant = flags >> FLAG_VARIANT_SHIFT;
-        Ok((Record { kind, variant, expire_ms, object, body: Bytes::new() }, body_at))
+        Ok((Record { kind, variant, expire_ms, object, moving, body: Bytes::new() }, body_at))
     }
 
     /// Whether the key is gone at `now_ms`: Redis expires a key once its time has passed, not when it is reached.
@@ -156,9 +185,19 @@ mod tests {
         let kind = prop::sample::select(&Type::ALL[..]);
         let body = prop::collection::vec(any::<u8>(), 0..50);
         let object = any::<Option<u64>>().prop_map(|object| object.map(ObjectId::from_value));
-        (kind, 0u8..16, any::<Option<u64>>(), object, body).prop_map(|(kind, variant, expire_ms, object, body)| {
-            Record { kind, variant, expire_ms, object, body: body.into() }
-        })
+        let moving = any::<Option<(u64, u32, u32)>>().prop_map(|moving| {
+            moving.map(|(to, position, changes)| Moving { to: ObjectId::from_value(to), position, changes })
+        });
+        (kind, 0u8..16, any::<Option<u64>>(), object, moving, body).prop_map(
+            |(kind, variant, expire_ms, object, moving, body)| Record {
+                kind,
+                variant,
+                expire_ms,
+                object,
+                moving,
+                body: body.into(),
+            },
+        )
     }
 
     proptest! {
@@ -185,6 +224,15 @@ mod tests {
             prop_assert!(lower <= left && left < upper);
             prop_assert!(position(a.0, Hash48::of(&a.1)) <= left);
         }
+    }
+
+    #[test]
+    fn records_that_are_on_disk_already_mean_what_they_meant() {
+        let hash = [b"\x15\x12".as_slice(), &77u64.to_be_bytes(), &[9; 8]].concat();
+        let record = Record { variant: 1, ..Record::new(Type::Hash, Bytes::from_static(&[9; 8])) };
+        let record = Record { object: Some(ObjectId::from_value(77)), ..record };
+        assert_eq!(Record::decode(&hash.clone().into()), Ok(record.clone()));
+        assert_eq!(record.encode(), hash);
     }
 
     #[test]

@@ -13,9 +13,10 @@
 //!           05 [physical db u16]       -> [next object counter u64]
 //!           06 [object u64]            -> ""                         (dead, its entries not yet reclaimed)
 //!           07 [physical db u16]       -> ""                         (mixed: see `control::mixed_key`)
-//! meta    : [db u16][hash48][user key] -> [format4|type4][flags][expire_ms u64 if TTL][object u64 if EXTERNAL][body]
+//! meta    : [db u16][hash48][user key] -> [format4|type4][flags][expire_ms u64 if TTL][object u64 if EXTERNAL]
+//!                                         [to u64, position u32, changes u32 if MOVING][body]
 //!           body: a string's bytes; a small collection's elements (`inline`); of what is larger, its length and the
-//!                 like
+//!                 like. MOVING: it is being stored anew under `to`, where all that lies before `position` is too
 //! data    : [object u64][hash32][name] -> a field's value | "" | a member's score (f64 bits)
 //!           [object u64][index u64]    -> a list's element | a long string's segment
 //! score   : [object u64][ordered score u64][member] -> "" | "-" if the score is a negative zero

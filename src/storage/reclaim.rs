@@ -191,7 +191,7 @@ impl Reclaim {
                 break;
             };
             last = Some(Bytes::copy_from_slice(key));
-            found.extend(Record::decode_head(value)?.object);
+            found.extend(Record::decode_head(value)?.objects());
         }
         if !found.is_empty() {
             let mut batch = WriteBatch::new();
@@ -592,20 +592,24 @@ mod tests {
                 }
             }
             assert!(self.stats.dead.is_empty(), "{:?}", self.stats.dead);
-            let objects = |cf| -> BTreeSet<ObjectId> {
+            let stored = |cf| -> BTreeSet<ObjectId> {
                 let mut cursor = self.engine.scan(cf, Scan::default());
                 let mut found = BTreeSet::new();
-                while let Some((key, value)) = cursor.next().unwrap() {
-                    match cf {
-                        ColumnFamily::Meta => found.extend(Record::decode_head(value).unwrap().object),
-                        _ => found.extend(key.first_chunk().map(|id| ObjectId::from_value(u64::from_be_bytes(*id)))),
-                    }
+                while let Some((key, _)) = cursor.next().unwrap() {
+                    found.extend(key.first_chunk().map(|id| ObjectId::from_value(u64::from_be_bytes(*id))));
                 }
                 found
             };
-            let owned = objects(ColumnFamily::Meta);
-            assert_eq!(objects(ColumnFamily::Data), owned);
-            assert!(objects(ColumnFamily::Score).is_subset(&owned));
+            let (mut read, mut owned) = (BTreeSet::new(), BTreeSet::new());
+            let mut cursor = self.engine.scan(ColumnFamily::Meta, Scan::default());
+            while let Some((_, value)) = cursor.next().unwrap() {
+                let record = Record::decode_head(value).unwrap();
+                read.extend(record.object);
+                owned.extend(record.objects());
+            }
+            let data = stored(ColumnFamily::Data);
+            assert!(read.is_subset(&data) && data.is_subset(&owned), "{read:?}, {data:?}, {owned:?}");
+            assert!(stored(ColumnFamily::Score).is_subset(&owned));
         }
     }
 
@@ -640,6 +644,33 @@ mod tests {
             Step::DeleteSmall,
             Step::Reclaim,
         ]);
+    }
+
+    /// A set that is on its way to another object: 60 members.
+    fn on_the_move(place: Place) -> Vec<Step> {
+        let (add, remove) = (Change::Add(Type::Set, place, 0, 78), Change::Remove(Type::Set, place, 0, 18));
+        vec![Step::Commit(vec![add], false), Step::Commit(vec![remove], false)]
+    }
+
+    #[test]
+    fn a_copy_of_a_collection_on_the_move_shares_nothing_with_it() {
+        let (original, copy) = ((0, false), (0, true));
+        let mut steps = on_the_move(original);
+        steps.push(Step::Commit(vec![Change::Copy(original, copy), Change::Delete(original)], false));
+        steps.push(Step::DeleteSmall);
+        // On with whatever move the copy would be on.
+        let on = |at| Step::Commit(vec![Change::Remove(Type::Set, copy, at, 5)], false);
+        steps.extend((18..58).step_by(5).map(on));
+        check(&steps);
+    }
+
+    #[test]
+    fn a_collection_on_the_move_goes_whole_with_the_flush_of_where_it_was_brought() {
+        let (home, other) = ((0, false), (1, false));
+        let mut steps = on_the_move(home);
+        steps.push(Step::Commit(vec![Change::Relocate(home, other)], false));
+        steps.extend([Step::Commit(vec![Change::Flush(1)], false), Step::Reclaim]);
+        check(&steps);
     }
 
     #[test]

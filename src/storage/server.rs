@@ -464,16 +464,55 @@ fn check_format(engine: &dyn Engine) -> Result<(), StorageError> {
     let stored = engine
         .get(ColumnFamily::Control, SUPERBLOCK_KEY, ReadTier::All)
         .map_err(|error| StorageError::Read(error.into()))?;
-    if let Some(stored) = stored {
-        Superblock::check(&stored)?;
-        return Ok(());
-    }
+    let superblock = match stored {
+        Some(stored) => {
+            let stored = Superblock::check(&stored)?;
+            let superblock = stored.with_this_server();
+            if superblock == stored {
+                return Ok(());
+            }
+            superblock
+        }
+        None => {
+            check_empty(engine)?;
+            Superblock::CURRENT
+        }
+    };
+    // Before anything is written that an older server would misread.
+    let mut batch = WriteBatch::new();
+    batch.put(ColumnFamily::Control, SUPERBLOCK_KEY, superblock.encode());
+    let options = WriteOptions { durability: Durability::Synced, no_slowdown: false };
+    engine.write(&batch, options).map_err(|error| StorageError::Read(error.into()))
+}
+
+fn check_empty(engine: &dyn Engine) -> Result<(), StorageError> {
     let mut anything = engine.scan(ColumnFamily::Control, Default::default());
     if anything.next().map_err(|error| StorageError::Read(error.into()))?.is_some() {
         return Err(FormatError::Foreign.into());
     }
-    let mut batch = WriteBatch::new();
-    batch.put(ColumnFamily::Control, SUPERBLOCK_KEY, Superblock::CURRENT.encode());
-    let options = WriteOptions { durability: Durability::Synced, no_slowdown: false };
-    engine.write(&batch, options).map_err(|error| StorageError::Read(error.into()))
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::memory::{MemoryDisk, MemoryEngine};
+    use crate::engine::{View, thread};
+    use crate::layout::control::FEATURE_MOVING;
+
+    #[test]
+    fn a_store_of_an_older_server_is_marked_before_it_is_written_to() {
+        thread::mark_engine_thread();
+        let engine = MemoryEngine::open(MemoryDisk::new()).unwrap();
+        let old = Superblock { features: 0, ..Superblock::CURRENT };
+        let mut batch = WriteBatch::new();
+        batch.put(ColumnFamily::Control, SUPERBLOCK_KEY, old.encode());
+        engine.write(&batch, WriteOptions::default()).unwrap();
+        for _ in 0..2 {
+            check_format(&*engine).unwrap();
+            let stored = engine.get(ColumnFamily::Control, SUPERBLOCK_KEY, ReadTier::All).unwrap().unwrap();
+            let features = Superblock::check(&stored).unwrap().features;
+            assert_eq!(features, FEATURE_MOVING, "a server that knows no features refuses it");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! A small collection lies within its key's record, in the order in which clients see it: a hash's fields as they were
 //! added, a sorted set's members by score. Once it has grown too large for that, each element is an entry of its own
 //! under an object id, for good; then the order is that of the names' hashes, and a sorted set has a second index, by
-//! score.
+//! score. Once much was removed from it, a large collection moves to another object, a few elements with each change.
 //!
 //! It must never read all of a large collection for the sake of a few elements.
 
@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::edges::{Edges, End};
 
@@ -20,6 +21,7 @@ use crate::config::EncodingsConfig;
 use crate::engine::{ColumnFamily, Direction, EngineError};
 use crate::keyspace::txn::TxnCursor;
 use crate::keyspace::{CommandError, Entry, EventClass, Keyspace, Record, TxnError, Type, typed};
+use crate::layout::meta::Moving;
 use crate::layout::score::Place;
 use crate::layout::{Malformed, ObjectId, data, inline, score};
 use crate::limits;
@@ -54,6 +56,8 @@ enum Store {
         object: ObjectId,
         len: u64,
         trail: Trail,
+        /// Its position is a name's hash: all elements whose hashes are lower are under the other object, too.
+        moving: Option<Moving>,
     },
 }
 
@@ -61,7 +65,7 @@ enum Store {
 /// compaction comes by, and whoever walks past them pays for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Trail {
-    /// How many were removed, since the collection was stored under this object.
+    /// How many were removed since the collection was stored under this object, or all of it anew.
     removed: u32,
     /// Of a sorted set.
     edges: Edges,
@@ -132,7 +136,8 @@ impl Elements {
             Some(object) => {
                 let mut body = record.body.clone();
                 let len = if body.len() >= 8 { body.get_u64() } else { return Err(corrupt()) };
-                Store::External { object, len, trail: Trail::decode(body, record.kind).ok_or_else(corrupt)? }
+                let trail = Trail::decode(body, record.kind).ok_or_else(corrupt)?;
+                Store::External { object, len, trail, moving: record.moving }
             }
             None => {
                 let mut parts = inline::Parts::of(&record.body);
@@ -174,11 +179,12 @@ impl Elements {
                 }
                 Record { variant, ..Record::new(self.kind, body.freeze()) }
             }
-            Store::External { object, len, trail } => {
+            Store::External { object, len, trail, moving } => {
                 let mut body = BytesMut::with_capacity(64);
                 body.put_u64(*len);
                 trail.encode(&mut body, self.kind);
-                Record { variant, object: Some(*object), ..Record::new(self.kind, body.freeze()) }
+                let (object, moving) = (Some(*object), *moving);
+                Record { variant, object, moving, ..Record::new(self.kind, body.freeze()) }
             }
         }
     }
@@ -553,24 +559,26 @@ impl Editor {
             self.note_form(name, value);
             return Ok(before);
         }
-        let Store::External { object, len, trail } = &mut self.elements.store else { return Err(corrupt()) };
-        let (object, key) = (*object, data::element(*object, name));
+        let kind = self.elements.kind;
+        let Store::External { object, len, trail, moving } = &mut self.elements.store else { return Err(corrupt()) };
         if before.is_none() {
             *len += 1;
         }
         if before.as_ref() != Some(value) {
             self.changed = true;
-            keyspace.txn_mut().put(ColumnFamily::Data, key, value.clone());
-            if self.elements.kind == Type::SortedSet {
+            let homes = homes(*object, moving, name);
+            for home in &homes {
+                if let Some(before) = before.as_ref().filter(|_| kind == Type::SortedSet) {
+                    keyspace.txn_mut().delete(ColumnFamily::Score, score::key(*home, decode_score(before)?, name));
+                }
+                store_element(keyspace, kind, *home, name, value)?;
+            }
+            if kind == Type::SortedSet {
                 if let Some(before) = &before {
-                    let place = Place::of(decode_score(before)?, name);
-                    keyspace.txn_mut().delete(ColumnFamily::Score, place.key(object));
-                    trail.note(&place, None);
+                    trail.note(&Place::of(decode_score(before)?, name), None);
                 }
                 let new = decode_score(value)?;
-                let (place, value) = (Place::of(new, name), score::value(new));
-                trail.edges.add(&place, value.is_empty());
-                keyspace.txn_mut().put(ColumnFamily::Score, place.key(object), value);
+                trail.edges.add(&Place::of(new, name), score::value(new).is_empty());
             }
         }
         self.note_form(name, value);
@@ -588,18 +596,20 @@ impl Editor {
                     value
                 })
             }
-            Store::External { object, len, trail } => {
-                let (object, key) = (*object, data::element(*object, name));
-                let removed = keyspace.txn_mut().get(ColumnFamily::Data, &key)?;
+            Store::External { object, len, trail, moving } => {
+                let removed = keyspace.txn_mut().get(ColumnFamily::Data, &data::element(*object, name))?;
                 if let Some(value) = &removed {
                     *len = len.checked_sub(1).ok_or_else(corrupt)?;
-                    keyspace.txn_mut().delete(ColumnFamily::Data, key);
-                    if self.elements.kind == Type::SortedSet {
-                        let place = Place::of(decode_score(value)?, name);
-                        keyspace.txn_mut().delete(ColumnFamily::Score, place.key(object));
-                        trail.note(&place, None);
-                    } else {
-                        trail.removed = trail.removed.saturating_add(1);
+                    let place = match self.elements.kind {
+                        Type::SortedSet => Some(Place::of(decode_score(value)?, name)),
+                        _ => None,
+                    };
+                    for home in homes(*object, moving, name) {
+                        delete_element(keyspace, home, name, place.as_ref());
+                    }
+                    match &place {
+                        Some(place) => trail.note(place, None),
+                        None => trail.removed = trail.removed.saturating_add(1),
                     }
                 }
                 removed
@@ -616,14 +626,15 @@ impl Editor {
         (member, score): &(Bytes, f64),
         outermost: Option<End>,
     ) -> Result<()> {
-        let Store::External { object, len, trail } = &mut self.elements.store else {
+        let Store::External { object, len, trail, moving } = &mut self.elements.store else {
             self.remove(keyspace, member)?;
             return Ok(());
         };
         let place = Place::of(*score, member);
         *len = len.checked_sub(1).ok_or_else(corrupt)?;
-        keyspace.txn_mut().delete(ColumnFamily::Data, data::element(*object, member));
-        keyspace.txn_mut().delete(ColumnFamily::Score, place.key(*object));
+        for home in homes(*object, moving, member) {
+            delete_element(keyspace, home, member, Some(&place));
+        }
         trail.note(&place, outermost);
         self.changed = true;
         Ok(())
@@ -666,29 +677,18 @@ impl Editor {
         let object = keyspace.new_object(&self.entry)?;
         let Store::Inline(elements, _) = &mut self.elements.store else { return Err(corrupt()) };
         let elements = std::mem::take(elements);
-        self.store_under(keyspace, object, elements)
-    }
-
-    fn store_under(&mut self, keyspace: &mut Keyspace<'_>, object: ObjectId, elements: Vec<Element>) -> Result<()> {
         let len = elements.len() as u64;
         for (name, value) in elements {
-            if self.elements.kind == Type::SortedSet {
-                let new = decode_score(&value)?;
-                keyspace.txn_mut().put(ColumnFamily::Score, score::key(object, new, &name), score::value(new));
-            }
-            keyspace.txn_mut().put(ColumnFamily::Data, data::element(object, &name), value);
+            store_element(keyspace, self.elements.kind, object, &name, &value)?;
         }
-        self.elements.store = Store::External { object, len, trail: Trail::default() };
+        self.elements.store = Store::External { object, len, trail: Trail::default(), moving: None };
         Ok(())
     }
 
     /// Sees to it that what was removed does not hold up whoever walks through what is left.
     fn maintain(&mut self, keyspace: &mut Keyspace<'_>) -> Result<()> {
-        let Store::External { object, len, trail } = &self.elements.store else { return Ok(()) };
-        let bearable = limits::RENEW_REMOVED + 2 * len;
-        if u64::from(trail.removed) > bearable && *len <= limits::RENEW_ELEMENTS_MAX {
-            return self.renew(keyspace, *object);
-        }
+        self.renew(keyspace)?;
+        let Store::External { trail, .. } = &self.elements.store else { return Ok(()) };
         if trail.edges.is_worn() {
             let found = super::sorted_set::outermost(keyspace, &self.elements)?;
             if let Store::External { trail, .. } = &mut self.elements.store {
@@ -698,23 +698,61 @@ impl Editor {
         Ok(())
     }
 
-    /// Stores a collection that is not large under a new object. Nothing was ever removed from that.
-    fn renew(&mut self, keyspace: &mut Keyspace<'_>, object: ObjectId) -> Result<()> {
-        let (mut elements, mut bytes) = (Vec::new(), 0);
-        self.elements.walk_by_hash(keyspace, object, 0, |_, name, value| {
-            elements.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
-            bytes += name.len() + value.len();
-            Ok(if bytes > limits::RENEW_BYTES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        })?;
-        if bytes > limits::RENEW_BYTES_MAX {
-            // Too large. Ask again when as many more are removed.
-            if let Store::External { trail, .. } = &mut self.elements.store {
-                trail.removed = 0;
-            }
+    /// Once much was removed from a large collection, it is stored anew under another object, from which nothing was ever
+    /// removed. This is done in steps, so that none of them takes the writer long: until the last one the collection is read
+    /// where it was, and what has been stored anew already is changed in both places.
+    fn renew(&mut self, keyspace: &mut Keyspace<'_>) -> Result<()> {
+        let Store::External { object, len, trail, moving } = &self.elements.store else { return Ok(()) };
+        let (object, moving) = (*object, *moving);
+        let is_due = match &moving {
+            Some(moving) => moving.changes >= limits::RENEW_CHANGES,
+            None => u64::from(trail.removed) > limits::RENEW_REMOVED + limits::RENEW_REMOVED_PER_ELEMENT * len,
+        };
+        if !is_due {
             return Ok(());
         }
-        let object = keyspace.new_object(&self.entry)?;
-        self.store_under(keyspace, object, elements)
+        let from = moving.map_or(0, |moving| moving.position);
+        let changes = moving.map_or(limits::RENEW_CHANGES, |moving| moving.changes);
+        let most = (changes as usize).saturating_mul(limits::RENEW_ELEMENTS_PER_CHANGE).min(limits::RENEW_ELEMENTS_MAX);
+        let (mut taken, mut bytes, mut last, mut next) = (Vec::new(), 0, None, None);
+        self.elements.walk_by_hash(keyspace, object, from, |hash, name, value| {
+            // Those of one hash stay together.
+            if taken.len() >= most && last != Some(hash) {
+                next = Some(hash);
+                return Ok(ControlFlow::Break(()));
+            }
+            last = Some(hash);
+            bytes += name.len() + value.len();
+            taken.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
+            let is_heavy = bytes > most * limits::RENEW_ELEMENT_BYTES;
+            Ok(if is_heavy { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        if bytes > most * limits::RENEW_ELEMENT_BYTES {
+            // It is not worth while. Ask again when as many more are removed; what was stored anew goes with the record's
+            // word of it.
+            return self.settle(object, None);
+        }
+        let to = match moving {
+            Some(moving) => moving.to,
+            None => keyspace.new_object(&self.entry)?,
+        };
+        for (name, value) in &taken {
+            store_element(keyspace, self.elements.kind, to, name, value)?;
+        }
+        match next {
+            Some(position) => self.settle(object, Some(Moving { to, position, changes: 0 })),
+            None => self.settle(to, None),
+        }
+    }
+
+    /// Where the collection is read from now on, and where it is moving; if nowhere, removals are counted from now on.
+    fn settle(&mut self, home: ObjectId, next: Option<Moving>) -> Result<()> {
+        let Store::External { object, trail, moving, .. } = &mut self.elements.store else { return Err(corrupt()) };
+        (*object, *moving) = (home, next);
+        if next.is_none() {
+            trail.removed = 0;
+        }
+        Ok(())
     }
 
     /// Stores what was changed, and says that `event` happened, if there is one to tell of. An empty collection is no key.
@@ -740,6 +778,36 @@ impl Editor {
             keyspace.notify(EventClass::Generic, "del", self.entry.user_key());
         }
         Ok(())
+    }
+}
+
+/// The objects under which the element called `name` is to be changed, which counts as a change.
+fn homes(object: ObjectId, moving: &mut Option<Moving>, name: &[u8]) -> SmallVec<[ObjectId; 2]> {
+    let mut homes = SmallVec::from_slice(&[object]);
+    if let Some(moving) = moving {
+        moving.changes = moving.changes.saturating_add(1);
+        if data::hash(name) < moving.position {
+            homes.push(moving.to);
+        }
+    }
+    homes
+}
+
+/// Stores an element that is not there, or a new value of it: of a sorted set's member, the old score's entry must be gone.
+fn store_element(keyspace: &mut Keyspace<'_>, kind: Type, object: ObjectId, name: &[u8], value: &Bytes) -> Result<()> {
+    if kind == Type::SortedSet {
+        let new = decode_score(value)?;
+        keyspace.txn_mut().put(ColumnFamily::Score, score::key(object, new, name), score::value(new));
+    }
+    keyspace.txn_mut().put(ColumnFamily::Data, data::element(object, name), value.clone());
+    Ok(())
+}
+
+/// `place` is the one of a sorted set's member.
+fn delete_element(keyspace: &mut Keyspace<'_>, object: ObjectId, name: &[u8], place: Option<&Place>) {
+    keyspace.txn_mut().delete(ColumnFamily::Data, data::element(object, name));
+    if let Some(place) = place {
+        keyspace.txn_mut().delete(ColumnFamily::Score, place.key(object));
     }
 }
 
@@ -780,4 +848,177 @@ fn set_inline(
     }
     elements.insert(at, (name.clone(), value.clone()));
     Ok(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::memory::{MemoryDisk, MemoryEngine};
+    use crate::engine::{Engine, WriteOptions, thread};
+    use crate::keyspace::{DatabaseMap, Txn, ValueLimits};
+    use crate::layout::control;
+
+    const KEY: Bytes = Bytes::from_static(b"key");
+
+    struct World {
+        engine: Arc<MemoryEngine>,
+        databases: Arc<DatabaseMap>,
+    }
+
+    /// What a command did.
+    struct Done {
+        record: Record,
+        /// Entries of the data family: whether they were removed.
+        data: Vec<(Bytes, bool)>,
+        buried: Vec<ObjectId>,
+    }
+
+    impl World {
+        fn new() -> World {
+            thread::mark_engine_thread();
+            let engine = MemoryEngine::open(MemoryDisk::new()).unwrap();
+            let databases = Arc::new(DatabaseMap::load(&*engine, 1).unwrap());
+            World { engine, databases }
+        }
+
+        fn keyspace<'v>(&self, txn: Txn<'v>) -> Keyspace<'v> {
+            Keyspace::new(txn, self.databases.clone(), 1, 7, ValueLimits::default())
+        }
+
+        /// Sets elements, or removes those that come without a value.
+        fn change(&self, kind: Type, changes: &[(Bytes, Option<Bytes>)]) -> Done {
+            let mut keyspace = self.keyspace(Txn::writer(&*self.engine));
+            let mut editor = Editor::open(&mut keyspace, &KEY, kind).unwrap();
+            for (name, value) in changes {
+                match value {
+                    Some(value) => editor.set(&mut keyspace, name, value).unwrap(),
+                    None => editor.remove(&mut keyspace, name).unwrap(),
+                };
+            }
+            editor.finish(&mut keyspace, None).unwrap();
+            keyspace.keep();
+            let record = keyspace.peek(&KEY).unwrap().unwrap();
+            let effects = keyspace.txn().effects(ColumnFamily::Data);
+            let data = effects.map(|(key, value)| (key.clone(), value.is_none())).collect();
+            let control = keyspace.txn().effects(ColumnFamily::Control);
+            let buried = control.filter_map(|(key, _)| control::dead_object(key)).collect();
+            self.engine.write(&keyspace.txn().to_batch(), WriteOptions::default()).unwrap();
+            Done { record, data, buried }
+        }
+
+        fn all(&self) -> BTreeMap<Bytes, Bytes> {
+            let snapshot = self.engine.snapshot();
+            let mut keyspace = self.keyspace(Txn::snapshot(&*snapshot, Default::default()));
+            let elements = Elements::of(&keyspace.peek(&KEY).unwrap().unwrap()).unwrap();
+            let mut all = BTreeMap::new();
+            elements
+                .for_each(&keyspace, |name, value| {
+                    all.insert(Bytes::copy_from_slice(name), Bytes::copy_from_slice(value));
+                })
+                .unwrap();
+            all
+        }
+    }
+
+    fn name(number: usize) -> Bytes {
+        format!("element {number}").into()
+    }
+
+    fn value(kind: Type, number: usize) -> Bytes {
+        match kind {
+            Type::Set => Bytes::new(),
+            Type::Hash => number.to_string().into(),
+            _ => encode_score((number % 100) as f64),
+        }
+    }
+
+    fn added(kind: Type, numbers: std::ops::Range<usize>) -> Vec<(Bytes, Option<Bytes>)> {
+        numbers.map(|number| (name(number), Some(value(kind, number)))).collect()
+    }
+
+    #[test]
+    fn what_was_removed_from_a_large_collection_is_left_behind_in_small_steps() {
+        const LEN: usize = 3000;
+        // Those of a step, those that the command changes, and how many may share a hash.
+        let step = limits::RENEW_CHANGES as usize * limits::RENEW_ELEMENTS_PER_CHANGE + 8;
+        for kind in [Type::Hash, Type::Set, Type::SortedSet] {
+            let world = World::new();
+            let mut object = world.change(kind, &added(kind, 0..LEN)).record.object.unwrap();
+            let mut remains: BTreeMap<ObjectId, usize> = BTreeMap::new();
+            let mut moves = 0;
+            for number in LEN..4 * LEN {
+                let mut changes = added(kind, number..number + 1);
+                changes.push((name(number - LEN), None));
+                let done = world.change(kind, &changes);
+                assert!(done.data.len() <= step, "{} entries written at once", done.data.len());
+                for (key, _) in done.data.iter().filter(|(_, is_removed)| *is_removed) {
+                    let object = ObjectId::from_value(u64::from_be_bytes(*key.first_chunk().unwrap()));
+                    *remains.entry(object).or_default() += 1;
+                }
+                if done.record.object != Some(object) {
+                    assert_eq!(done.buried, [object]);
+                    object = done.record.object.unwrap();
+                    moves += 1;
+                }
+                let passed = remains.get(&object).copied().unwrap_or(0);
+                // Moving takes half as many changes as there are elements, and half of the changes are removals.
+                assert!(passed <= LEN, "{passed} remains among {LEN} {kind:?} elements");
+            }
+            assert!(moves >= 3, "{moves}");
+            let left: BTreeMap<Bytes, Bytes> =
+                (3 * LEN..4 * LEN).map(|number| (name(number), value(kind, number))).collect();
+            assert_eq!(world.all(), left);
+        }
+    }
+
+    #[test]
+    fn a_collection_that_turns_out_to_be_heavy_stays_where_it_is() {
+        const LEN: usize = 200;
+        let world = World::new();
+        let mut light: Vec<Bytes> = (0..LEN).map(name).collect();
+        light.sort_by_key(|name| data::hash(name));
+        let heavy = Bytes::from(vec![b'x'; 10 * limits::RENEW_ELEMENT_BYTES]);
+        let with_value = |(at, name): (usize, &Bytes)| {
+            let value = if at < LEN / 2 { Bytes::from_static(b"v") } else { heavy.clone() };
+            (name.clone(), Some(value))
+        };
+        let all: Vec<_> = light.iter().enumerate().map(with_value).collect();
+        let object = world.change(Type::Hash, &all).record.object;
+        let mut moving = None;
+        let mut buried = Vec::new();
+        for number in 0..100 {
+            let come_and_gone = Bytes::from(format!("other {number}"));
+            world.change(Type::Hash, &[(come_and_gone.clone(), Some(Bytes::new()))]);
+            let done = world.change(Type::Hash, &[(come_and_gone, None)]);
+            assert_eq!(done.record.object, object);
+            buried.extend(done.buried);
+            moving = moving.max(done.record.moving.map(|moving| moving.position));
+        }
+        assert!(moving.is_some() && !buried.is_empty(), "it never began, or did not give up");
+        assert_eq!(world.all(), all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect());
+    }
+
+    #[test]
+    fn records_of_older_servers_are_read() {
+        let object = Some(ObjectId::from_value(5));
+        let read = |kind, body: Vec<u8>| {
+            let elements = Elements::of(&Record { object, ..Record::new(kind, body.clone().into()) }).unwrap();
+            // What is written back is what that server wrote.
+            assert_eq!(elements.record().body, body);
+            (elements.len(), elements.edges().cloned())
+        };
+        let len = 70u64.to_be_bytes();
+        for kind in [Type::Hash, Type::Set, Type::SortedSet] {
+            assert_eq!(read(kind, len.to_vec()), (70, Some(Edges::default())));
+        }
+        assert_eq!(read(Type::Set, [&len[..], &[0, 0, 0, 9]].concat()), (70, Some(Edges::default())));
+        // Nine members removed, of which three anywhere; one below a horizon, and no upper one.
+        let (known, horizon) = (Place::of(1.0, b"a"), Place::of(2.0, b"b"));
+        let edges = [&[3, 1, 9], known.as_bytes(), &[9], horizon.as_bytes(), &[0, 0]].concat();
+        let (_, edges) = read(Type::SortedSet, [&len[..], &[0, 0, 0, 9], &edges].concat());
+        assert_eq!(edges.unwrap().low(), (&[known][..], Some(&horizon)));
+    }
 }

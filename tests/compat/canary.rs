@@ -1,16 +1,18 @@
 //! Bugs planted on purpose: a real server behind a proxy that changes a reply here and there, against a real server as
-//! it is. Each must be found, and shrunk to a handful of calls, or the differential test has gone blind.
+//! it is. Each must be found, and shrunk to a handful of calls, or the differential test has gone blind. A server that is
+//! only slower than the other is no bug, and must not be taken for one.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use bulkhead::resp::Value;
 use bytes::Bytes;
 
 use crate::grammar::Grammar;
 use crate::pair::{FLAGS, Pair};
-use crate::sequence::line;
+use crate::sequence::{line, parse_all};
 use crate::shrink::shrink;
-use crate::support::{Client, Server, split_line};
+use crate::support::{Client, Server, split_line, wait_until};
 
 /// What the proxy makes of a call: asks the server behind it whatever it wants, and gives the reply's bytes.
 type Plant = fn(&[Bytes], &mut Behind) -> Bytes;
@@ -144,6 +146,32 @@ fn planted_bugs_are_found_and_shrunk() {
         }
     }
     assert!(overlooked.is_empty(), "{}", overlooked.join("\n"));
+}
+
+/// Where a time to live is compared with one set just before, which of them is later must not hang on how much time each
+/// server took between the two.
+#[test]
+fn a_server_that_is_slower_is_no_other_server() {
+    let slowly: Plant = |call, behind| {
+        if is(call, "pexpire") {
+            wait_until(Instant::now() + Duration::from_millis(2));
+        }
+        behind.forward(call)
+    };
+    let (behind, real) = (Server::start_redis(FLAGS), Server::start_redis(FLAGS));
+    let mut real_client = real.client();
+    assert_eq!(real_client.ask("SET k0 v"), "OK");
+    let Value::Bulk(payload) = real_client.call(&["DUMP", "k0"]) else { panic!("a key that is there") };
+    let mut pair = Pair::new(proxy(behind.port, slowly), real.port);
+    let set_and_compare =
+        ["SET k1 v PX 100000", "PSETEX k1 100000 v", &format!("RESTORE k1 100000 {} REPLACE", line(&[payload]))];
+    let wrong = set_and_compare.into_iter().filter_map(|set| {
+        let sequence = format!("{set}\nPEXPIRE k1 100000 GT\n");
+        // Not always is the real server done with both within a millisecond.
+        parse_all(&format!("{sequence}\n").repeat(20)).iter().find_map(|sequence| pair.run(sequence).err())?;
+        Some(sequence)
+    });
+    assert_eq!(wrong.collect::<Vec<String>>(), Vec::<String>::new());
 }
 
 /// Listens on a port of its own and passes calls on to `port`, as `plant` has it. Ends with the test's process.

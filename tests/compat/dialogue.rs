@@ -92,6 +92,7 @@ impl Person {
                 Ok(0) => return self.is_over = true,
                 Ok(len) => self.heard.extend_from_slice(&chunk[..len]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.is_over = true,
             }
         }

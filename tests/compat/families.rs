@@ -269,7 +269,12 @@ pub const FAMILIES: &[Family] = &[
     Family { group: Group::Scripting, weight: 1, favourites: &[], templates: &[] },
     Family { group: Group::Transactions, weight: 2, favourites: &[], templates: &["WATCH {key}"] },
     // Answered as Redis answers with cluster mode off.
-    Family { group: Group::Cluster, weight: 2, favourites: &[], templates: &[] },
+    Family {
+        group: Group::Cluster,
+        weight: 2,
+        favourites: &[],
+        templates: &["CLUSTER INFO", "CLUSTER INFO {value}", "CLUSTER KEYSLOT {key}", "CLUSTER KEYSLOT"],
+    },
 ];
 
 /// Commands that no sequence contains (`config|*`: with all subcommands; `*|help`: of all containers), and why.

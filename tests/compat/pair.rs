@@ -559,7 +559,8 @@ pub fn sets_a_time(call: &[Bytes]) -> bool {
         .iter()
         .skip(1)
         .any(|arg| [&b"EX"[..], b"PX", b"EXAT", b"PXAT"].iter().any(|word| arg.eq_ignore_ascii_case(word)));
-    by_option || name.contains("expire") || name.contains("setex")
+    let restores = name == "restore" && call.get(2).is_some_and(|ttl| &ttl[..] != b"0");
+    by_option || restores || name.contains("expire") || name.contains("setex")
 }
 
 /// Whether the outcome of `call` depends on which of two times is later.

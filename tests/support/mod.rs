@@ -391,7 +391,13 @@ impl Client {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 64 * 1024];
-        let len = self.stream.read(&mut chunk)?;
+        let len = loop {
+            match self.stream.read(&mut chunk) {
+                // The test was stopped and goes on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
         self.buffer.extend_from_slice(&chunk[..len]);
         Ok(len)
     }
