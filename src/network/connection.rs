@@ -957,8 +957,8 @@ impl Connection {
         }
     }
 
-    /// Moves published messages and monitored commands into the output, as far as the client reads. Between replies they may stand anywhere:
-    /// a client that listens in RESP2 gets no others.
+    /// Moves published messages and monitored commands into the output, as far as the client reads. Between replies they may
+    /// stand anywhere: a client that listens in RESP2 gets no others.
     fn take_mail(&mut self) {
         if self.session.has_mail() {
             let output = std::mem::take(&mut self.output);
