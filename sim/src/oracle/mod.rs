@@ -116,7 +116,9 @@ impl Case<'_> {
         let mut all = self.history.operations.iter().filter(unblocks);
         // Both were seen by clients of their own, whose clocks may differ.
         let skew = self.skew();
-        all.any(|one| one.invoked <= to + skew && from <= one.returned.map_or(Duration::MAX, |returned| returned + skew))
+        all.any(|one| {
+            one.invoked <= to + skew && from <= one.returned.map_or(Duration::MAX, |returned| returned + skew)
+        })
     }
 
     /// How far the clocks of two machines may be apart.
