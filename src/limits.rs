@@ -201,8 +201,9 @@ pub const ERROR_CODES_MAX: usize = 128;
 
 // ---- Watching -----------------------------------------------------------------------------------------------------
 
-/// How many equal short commands are timed as one, and how many arguments such a command has at most.
+/// How many equal short commands are timed as one.
 pub const COMMANDS_TIMED_TOGETHER_MAX: u64 = 16;
+/// How many arguments such a command has at most, its name included.
 pub const SHORT_COMMAND_ARGUMENTS_MAX: usize = 8;
 /// Arguments of one slow log entry; a note says how many were cut (Redis: `SLOWLOG_ENTRY_MAX_ARGC`).
 pub const SLOWLOG_ARGUMENTS_MAX: usize = 32;

@@ -20,7 +20,6 @@ use crate::glob;
 use crate::keyspace::{EventMask, KeyEvent};
 use crate::limits;
 use crate::observe::Mailbox;
-use crate::resp::ReplyBuffer;
 use message::Message;
 
 /// What can be subscribed to.
@@ -217,11 +216,6 @@ impl Subscriber {
 
     pub fn is_idle(&self) -> bool {
         self.names.iter().all(BTreeMap::is_empty)
-    }
-
-    /// Writes messages that wait, in their order, until `reply` holds `bytes_max` or none is left.
-    pub fn take_mail(&self, reply: &mut ReplyBuffer, bytes_max: usize) {
-        self.mailbox.take(reply, bytes_max);
     }
 
     /// For CLIENT LIST.

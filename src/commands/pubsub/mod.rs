@@ -173,12 +173,13 @@ fn unsubscribe(
         subscriber.unsubscribe(topic, name);
         counts.push(subscriber.count(topic));
     }
-    subscriber.take_mail(reply, usize::MAX);
+    let left = subscriber.count(topic);
+    session.take_mail(reply, usize::MAX);
     for (name, count) in names.iter().zip(counts) {
         confirm(reply, word, Some(name), count);
     }
     if names.is_empty() {
-        confirm(reply, word, None, subscriber.count(topic));
+        confirm(reply, word, None, left);
     }
     Ok(Next::Pushed)
 }
