@@ -178,6 +178,8 @@ pub const SHORT_WALK_ELEMENTS: u64 = 1000;
 pub const DRAWS_MAX: u64 = 1 << 24;
 /// Bytes of a client's name (CLIENT SETNAME): CLIENT LIST repeats the names of all clients in one reply.
 pub const CLIENT_NAME_BYTES_MAX: usize = 1024;
+/// Keys whose names DEBUG DIGEST holds at a time.
+pub const DIGEST_KEYS: usize = 1024;
 /// Random elements that PFSELFTEST adds: enough for every encoding, and no more than a fraction of a second.
 pub const PFSELFTEST_ELEMENTS: u64 = 1 << 17;
 /// Channels and patterns that one client may listen to.

@@ -262,6 +262,35 @@ fn debug_looks_at_keys_from_within_a_transaction() {
 }
 
 #[test]
+fn the_digest_of_everything_knows_keys_values_expiry_and_databases_and_no_order() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let mut digest_after = |lines: &[&str]| {
+        client.ask("FLUSHALL");
+        for line in lines {
+            let reply = client.ask(line);
+            assert!(!reply.starts_with("(error)"), "{line}: {reply}");
+        }
+        let digest = client.ask("DEBUG DIGEST");
+        assert_eq!(digest.len(), 40, "{digest}");
+        digest
+    };
+    let base = digest_after(&["SET a 1", "SADD s 1 2 x"]);
+    assert_eq!(base, digest_after(&["SADD s x 1", "SET a 2", "SET b 3", "SADD s 2", "SET a 1", "DEL b"]));
+    let others: [&[&str]; 6] = [
+        &["SET a 2", "SADD s 1 2 x"],
+        &["SET b 1", "SADD s 1 2 x"],
+        &["SET a 1", "SADD s 1 2"],
+        &["SET a 1 EX 100", "SADD s 1 2 x"],
+        &["SET a 1", "SADD s 1 2 x", "MOVE s 1"],
+        &["SADD s 1 2 x"],
+    ];
+    for other in others {
+        assert_ne!(base, digest_after(other), "{other:?}");
+    }
+}
+
+#[test]
 fn a_transaction_is_never_seen_half_done() {
     let server = Server::start(&[]);
     let rounds = 300;

@@ -15,7 +15,7 @@ use crate::commands::parse::Args;
 use crate::commands::{Command, CommandError, Next, Operation, Run, Session};
 use crate::failpoints::{self, CATALOGUE};
 use crate::glob;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, Record, ScanFilter};
 use crate::limits;
 use crate::observe::Ran;
 use crate::rdb::{self, Value};
@@ -43,6 +43,10 @@ OK
 Value at:0x0 refcount:1 encoding:embstr serializedlength:6 lru:0 lru_seconds_idle:0
 > DEBUG DIGEST-VALUE nosuchkey
 1) 0000000000000000000000000000000000000000
+> FLUSHALL
+OK
+> DEBUG DIGEST
+0000000000000000000000000000000000000000
 > DEBUG SEGFAULT
 (error) ERR unknown subcommand or wrong number of arguments for 'SEGFAULT'. Try DEBUG HELP."#,
     run: Run::Server(debug),
@@ -73,6 +77,13 @@ const SUBCOMMANDS: &[Subcommand] = &[
         takes: 0..=0,
         help: "Nothing: there is no replication whose id could change.",
         run: Runs::Here(nothing),
+    },
+    Subcommand {
+        name: "DIGEST",
+        arguments: "",
+        takes: 0..=0,
+        help: "Output a hex signature of all keys of all databases with their values: equal ones have equal contents.",
+        run: Runs::Storage(|_| Ok(Box::new(DigestAll))),
     },
     Subcommand {
         name: "DIGEST-VALUE",
@@ -361,23 +372,76 @@ struct DigestValue {
 }
 
 impl Operation for DigestValue {
-    /// Forty digits, as Redis' are. They are others, and mean something on this server only.
     fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
         reply.array(self.keys.len());
         for key in &self.keys {
-            let Some(record) = keyspace.peek(key)? else {
-                reply.simple(&"0".repeat(40));
-                continue;
+            let digest = match keyspace.peek(key)? {
+                Some(record) => Digest::of(keyspace, &record, &[])?,
+                None => Digest::default(),
             };
-            let value = rdb::dump(&in_order(dump::value(keyspace, &record)?), false);
-            let (long, short) = (xxh3_128(&value), xxh3_64(&value) as u32 ^ u32::from(record.expire_ms.is_some()));
-            reply.simple(&format!("{long:032x}{short:08x}"));
+            reply.simple(&digest.to_string());
         }
         Ok(())
     }
 
     fn is_long(&self) -> bool {
         true
+    }
+}
+
+#[derive(Debug)]
+struct DigestAll;
+
+impl Operation for DigestAll {
+    fn run(&self, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<()> {
+        let mut digest = Digest::default();
+        for db in 0..keyspace.db_count() {
+            keyspace.select(db);
+            let mut cursor = 0;
+            loop {
+                let page = keyspace.scan(cursor, limits::DIGEST_KEYS, &ScanFilter::default())?;
+                for key in page.keys {
+                    if let Some(record) = keyspace.peek(&key)? {
+                        let place = [&(db as u64).to_be_bytes()[..], &(key.len() as u64).to_be_bytes(), &key].concat();
+                        digest.mix(Digest::of(keyspace, &record, &place)?);
+                    }
+                }
+                cursor = page.cursor;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        reply.simple(&digest.to_string());
+        Ok(())
+    }
+
+    fn is_long(&self) -> bool {
+        true
+    }
+}
+
+/// Forty digits, as Redis' are. They are others, and mean something on this server only. Of nothing they are zeros.
+#[derive(Clone, Copy, Default)]
+struct Digest(u128, u32);
+
+impl Digest {
+    /// Of a value, whether it expires, and `place`.
+    fn of(keyspace: &mut Keyspace<'_>, record: &Record, place: &[u8]) -> Result<Digest> {
+        let value = in_order(dump::value(keyspace, record)?);
+        let bytes = [place, &rdb::dump(&value, false)].concat();
+        Ok(Digest(xxh3_128(&bytes), xxh3_64(&bytes) as u32 ^ u32::from(record.expire_ms.is_some())))
+    }
+
+    /// In whatever order: the result is the same.
+    fn mix(&mut self, other: Digest) {
+        (self.0, self.1) = (self.0 ^ other.0, self.1 ^ other.1);
+    }
+}
+
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}{:08x}", self.0, self.1)
     }
 }
 
