@@ -245,6 +245,10 @@ impl List {
             }
         };
         let mut left = range.end.saturating_sub(range.start);
+        if left == 0 {
+            // A push at an end moves nothing: it must not pay for a search.
+            return Ok(());
+        }
         if left > limits::SHORT_WALK_ELEMENTS {
             keyspace.txn().check_may_take_long()?;
         }
