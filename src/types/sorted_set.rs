@@ -407,10 +407,14 @@ impl<'k> External<'k> {
         lower: Option<Bytes>,
         upper: Option<Bytes>,
     ) -> External<'k> {
-        let (start, end) = object.entries();
-        let (lower, upper) = (lower.unwrap_or(start), upper.unwrap_or(end));
+        let (start, behind) = object.entries();
+        let (lower, upper) = (lower.unwrap_or(start), upper.unwrap_or(behind));
         let ((low, from), (high, to)) = (edges.low(), edges.high());
-        let wanted = |place: &&Place| (&lower..&upper).contains(&&place.key(object));
+        // The bounds as places; what lies above the object bounds none of its own.
+        let (lowest, end) = (lower.strip_prefix(&object.prefix()), upper.strip_prefix(&object.prefix()));
+        let wanted = |place: &&Place| {
+            lowest.is_none_or(|lowest| place.as_bytes() >= lowest) && end.is_none_or(|end| place.as_bytes() < end)
+        };
         let low: Vec<Place> = low.iter().filter(wanted).cloned().collect();
         // A place may be listed at both ends.
         let unlisted = |place: &&Place| from.is_none_or(|from| *place >= from);
@@ -483,8 +487,9 @@ impl<'k> Ordered<'k> {
             (Some(elements), _) => Ordered::Forward(elements.iter()),
             (None, Some(object)) => {
                 let direction = if reverse { Direction::Backward } else { Direction::Forward };
-                let edges = zset.edges().cloned().unwrap_or_default();
-                Ordered::External(Box::new(External::new(keyspace, object, &edges, direction, lower, upper)))
+                let nothing_known = Edges::default();
+                let edges = zset.edges().unwrap_or(&nothing_known);
+                Ordered::External(Box::new(External::new(keyspace, object, edges, direction, lower, upper)))
             }
             (None, None) => Ordered::Forward([].iter()),
         })
