@@ -149,15 +149,14 @@ impl<'v> Txn<'v> {
         if self.consistency != Consistency::Stable {
             return Err(TxnError::NeedsSnapshot);
         }
-        let map = &self.overlay[cf as usize];
-        let range = (Bound::Included(&lower), upper.as_ref().map_or(Bound::Unbounded, Bound::Excluded));
-        // Where nothing is uncommitted, stored entries are lent as they are.
-        let untouched = !in_order(range.0, range.1) || map.range::<Bytes, _>(range).next().is_none();
-        let map = (!untouched).then_some(map);
+        let overlay = &self.overlay[cf as usize];
+        let touches = touches(overlay, &lower, upper.as_ref());
         let (tier, hurried) = (self.tier, self.hurried);
         let scan = Scan { lower: Some(lower.clone()), upper: upper.clone(), direction, tier, hurried };
         let stored = self.view.scan(cf, scan);
-        Ok(TxnCursor { stored, stored_next: None, map, lower, upper, direction, at: None, current: None })
+        let (stored_next, at, current) = (None, None, None);
+        let is_narrowed = false;
+        Ok(TxnCursor { stored, stored_next, overlay, touches, lower, upper, is_narrowed, direction, at, current })
     }
 
     pub fn put(&mut self, cf: ColumnFamily, key: Bytes, value: Bytes) {
@@ -229,10 +228,13 @@ pub struct TxnCursor<'t> {
     stored: Box<dyn Cursor + 't>,
     /// The stored entry that comes next, read ahead; outer `None`: not read yet.
     stored_next: Option<Option<(Bytes, Bytes)>>,
-    /// The uncommitted effects, if there are any within the bounds.
-    map: Option<&'t Map>,
+    overlay: &'t Map,
+    /// There are uncommitted effects within the bounds. If not, stored entries are lent as they are.
+    touches: bool,
     lower: Bytes,
     upper: Option<Bytes>,
+    /// The bounds are narrower than those of `stored`.
+    is_narrowed: bool,
     direction: Direction,
     /// The last key given.
     at: Option<Bytes>,
@@ -240,12 +242,30 @@ pub struct TxnCursor<'t> {
 }
 
 impl TxnCursor<'_> {
+    /// Begins anew between other bounds, which lie within those it was made with. Of a cursor that goes forward: many short
+    /// scans in one place cost one cursor.
+    pub fn narrow(&mut self, lower: Bytes, upper: Bytes) {
+        debug_assert_eq!(self.direction, Direction::Forward, "invariant: nobody looks backwards in several places");
+        self.touches = touches(self.overlay, &lower, Some(&upper));
+        self.stored.seek(&lower);
+        (self.lower, self.upper, self.is_narrowed) = (lower, Some(upper), true);
+        (self.stored_next, self.at, self.current) = (None, None, None);
+    }
+
     /// The next entry in the direction of the scan; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Entry<'_>>, TxnError> {
-        let Some(map) = self.map else { return Ok(self.stored.next()?) };
+        if !self.touches && !self.is_narrowed {
+            return Ok(self.stored.next()?);
+        }
+        let map = self.overlay;
+        let end = self.upper.as_ref().filter(|_| self.is_narrowed);
+        let is_within = |(key, _): &Entry<'_>| end.is_none_or(|end| *key < &end[..]);
+        if !self.touches {
+            return Ok(self.stored.next()?.filter(is_within));
+        }
         self.current = loop {
             if self.stored_next.is_none() {
-                let entry = self.stored.next()?;
+                let entry = self.stored.next()?.filter(is_within);
                 self.stored_next =
                     Some(entry.map(|(key, value)| (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))));
             }
@@ -293,6 +313,12 @@ impl TxnCursor<'_> {
     }
 }
 
+/// Whether there are uncommitted effects in the range.
+fn touches(overlay: &Map, lower: &Bytes, upper: Option<&Bytes>) -> bool {
+    let range = (Bound::Included(lower), upper.map_or(Bound::Unbounded, Bound::Excluded));
+    in_order(range.0, range.1) && overlay.range::<Bytes, _>(range).next().is_some()
+}
+
 /// `BTreeMap::range` panics on an inverted range; to us it is an empty one.
 fn in_order(lower: Bound<&Bytes>, upper: Bound<&Bytes>) -> bool {
     match (lower, upper) {
@@ -334,11 +360,20 @@ mod tests {
         }
     }
 
+    fn all(cursor: &mut TxnCursor<'_>) -> Vec<(Bytes, Bytes)> {
+        let mut found = Vec::new();
+        while let Some((key, value)) = cursor.next().unwrap() {
+            found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        }
+        found
+    }
+
     proptest! {
         #[test]
         fn stored_and_uncommitted_entries_read_as_one_map(
             stored in writes(), kept in writes(), undone in writes(),
             lower in small_key(), upper in prop::option::of(small_key()), backward in any::<bool>(),
+            narrower in prop::collection::vec((small_key(), small_key()), 0..4),
         ) {
             crate::engine::thread::mark_engine_thread();
             let engine = MemoryEngine::open(MemoryDisk::new()).unwrap();
@@ -358,17 +393,23 @@ mod tests {
                 prop_assert_eq!(txn.get(CF, key).unwrap(), model.get(key).cloned());
             }
             let direction = if backward { Direction::Backward } else { Direction::Forward };
-            let mut expected: Vec<_> =
-                model.into_iter().filter(|(key, _)| *key >= lower && upper.as_ref().is_none_or(|end| key < end)).collect();
+            let within = |lower: &Bytes, upper: Option<&Bytes>| -> Vec<(Bytes, Bytes)> {
+                let is_within = |key: &Bytes| key >= lower && upper.is_none_or(|end| key < end);
+                model.iter().filter(|(key, _)| is_within(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+            };
+            let mut expected = within(&lower, upper.as_ref());
             if backward {
                 expected.reverse();
             }
-            let mut cursor = txn.scan(CF, lower, upper, direction).unwrap();
-            let mut found = Vec::new();
-            while let Some((key, value)) = cursor.next().unwrap() {
-                found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+            let mut cursor = txn.scan(CF, lower.clone(), upper.clone(), direction).unwrap();
+            prop_assert_eq!(all(&mut cursor), expected);
+            if !backward {
+                for (from, to) in narrower {
+                    let (from, to) = (from.max(lower.clone()), upper.as_ref().map_or(to.clone(), |upper| upper.min(&to).clone()));
+                    cursor.narrow(from.clone(), to.clone());
+                    prop_assert_eq!(all(&mut cursor), within(&from, Some(&to)));
+                }
             }
-            prop_assert_eq!(found, expected);
         }
     }
 

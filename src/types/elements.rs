@@ -380,13 +380,16 @@ impl Elements {
         /// Each finds something with a chance of more than a fifth.
         const TRIES: usize = 1000;
         let width = (HASHES / len.max(1)).saturating_mul(USUAL).clamp(1, HASHES);
+        // The cursor borrows the keyspace, so a generator of its own is drawn from.
+        let mut random = SplitMix(keyspace.random());
+        let (start, end) = object.entries();
+        let mut cursor = keyspace.txn().scan(ColumnFamily::Data, start, Some(end.clone()), Direction::Forward)?;
         for _ in 0..TRIES {
-            let from = random_below(keyspace, HASHES.div_ceil(width)) * width;
+            let from = random.below(HASHES.div_ceil(width)) * width;
             // One bucket holds everything.
-            let mut place = random_below(keyspace, if width == HASHES { len } else { MOST });
-            let (lower, all) = (data::position(object, from as u32), object.entries().1);
-            let upper = u32::try_from(from + width).map_or(all, |end| data::position(object, end));
-            let mut cursor = keyspace.txn().scan(ColumnFamily::Data, lower, Some(upper), Direction::Forward)?;
+            let mut place = random.below(if width == HASHES { len } else { MOST });
+            let upper = u32::try_from(from + width).map_or(end.clone(), |end| data::position(object, end));
+            cursor.narrow(data::position(object, from as u32), upper);
             while let Some((key, value)) = cursor.next()? {
                 if place == 0 {
                     let (_, name) = data::parse_element(key).map_err(malformed)?;
@@ -457,7 +460,7 @@ impl ByHash<'_> {
 }
 
 /// A random number below `end`, which is not 0.
-pub(super) fn random_below(keyspace: &mut Keyspace<'_>, end: u64) -> u64 {
+fn random_below(keyspace: &mut Keyspace<'_>, end: u64) -> u64 {
     scale(keyspace.random(), end)
 }
 
@@ -596,27 +599,25 @@ impl Editor {
                     value
                 })
             }
-            Store::External { object, len, trail, moving } => {
-                let removed = keyspace.txn_mut().get(ColumnFamily::Data, &data::element(*object, name))?;
-                if let Some(value) = &removed {
-                    *len = len.checked_sub(1).ok_or_else(corrupt)?;
-                    let place = match self.elements.kind {
-                        Type::SortedSet => Some(Place::of(decode_score(value)?, name)),
-                        _ => None,
-                    };
-                    for home in homes(*object, moving, name) {
-                        delete_element(keyspace, home, name, place.as_ref());
-                    }
-                    match &place {
-                        Some(place) => trail.note(place, None),
-                        None => trail.removed = trail.removed.saturating_add(1),
-                    }
+            Store::External { .. } => {
+                let found = self.get(keyspace, name)?;
+                if let Some(value) = &found {
+                    self.remove_found(keyspace, name, value)?;
                 }
-                removed
+                found
             }
         };
         self.changed |= removed.is_some();
         Ok(removed)
+    }
+
+    /// Removes an element that has just been found, with this value.
+    pub(super) fn remove_found(&mut self, keyspace: &mut Keyspace<'_>, name: &[u8], value: &[u8]) -> Result<()> {
+        let place = match self.elements.kind {
+            Type::SortedSet => Some(Place::of(decode_score(value)?, name)),
+            _ => None,
+        };
+        self.remove_at(keyspace, name, place.as_ref(), None)
     }
 
     /// Removes a member that a walk has just found; and that, if `outermost` says so, is the outermost one at that end.
@@ -626,16 +627,29 @@ impl Editor {
         (member, score): &(Bytes, f64),
         outermost: Option<End>,
     ) -> Result<()> {
+        self.remove_at(keyspace, member, Some(&Place::of(*score, member)), outermost)
+    }
+
+    /// Removes an element that is there. `place`: where, in a sorted set.
+    fn remove_at(
+        &mut self,
+        keyspace: &mut Keyspace<'_>,
+        name: &[u8],
+        place: Option<&Place>,
+        outermost: Option<End>,
+    ) -> Result<()> {
         let Store::External { object, len, trail, moving } = &mut self.elements.store else {
-            self.remove(keyspace, member)?;
+            self.remove(keyspace, name)?;
             return Ok(());
         };
-        let place = Place::of(*score, member);
         *len = len.checked_sub(1).ok_or_else(corrupt)?;
-        for home in homes(*object, moving, member) {
-            delete_element(keyspace, home, member, Some(&place));
+        for home in homes(*object, moving, name) {
+            delete_element(keyspace, home, name, place);
         }
-        trail.note(&place, outermost);
+        match place {
+            Some(place) => trail.note(place, outermost),
+            None => trail.removed = trail.removed.saturating_add(1),
+        }
         self.changed = true;
         Ok(())
     }

@@ -58,8 +58,8 @@ pub fn pop(keyspace: &mut Keyspace<'_>, key: &Bytes) -> Result<Option<Bytes>> {
     if !set.exists() {
         return Ok(None);
     }
-    let (member, _) = set.elements().clone().draw(keyspace)?;
-    set.remove(keyspace, &member)?;
+    let (member, value) = set.elements().draw(keyspace)?;
+    set.remove_found(keyspace, &member, &value)?;
     set.finish(keyspace, Some("spop"))?;
     Ok(Some(member))
 }
@@ -77,10 +77,11 @@ pub fn pop_many(keyspace: &mut Keyspace<'_>, key: &Bytes, count: u64) -> Result<
         set.finish(keyspace, Some("spop"))?;
         return Ok(all);
     }
-    let popped: Vec<Bytes> = elements.draw_distinct(keyspace, count)?.into_iter().map(|(member, _)| member).collect();
-    for member in &popped {
-        set.remove(keyspace, member)?;
+    let drawn = elements.draw_distinct(keyspace, count)?;
+    for (member, value) in &drawn {
+        set.remove_found(keyspace, member, value)?;
     }
+    let popped = drawn.into_iter().map(|(member, _)| member).collect();
     let left = set.elements().len();
     if left.saturating_mul(POP_REBUILDS_BELOW) <= count && !set.elements().is_compact() {
         let mut all_integers = true;
