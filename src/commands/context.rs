@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -208,6 +209,8 @@ pub struct Server {
     pub facts: HostFacts,
     /// Asks for the storage side to be started anew (DEBUG RESTART-STORAGE).
     pub storage_restart: Notify,
+    /// Reads are for the writer too, so that what they find expired is removed (DEBUG SET-ACTIVE-EXPIRE 0).
+    pub reads_expire: AtomicBool,
     /// What has befallen the engine.
     pub trouble: Arc<EngineTrouble>,
     /// What storage does besides answering: seen and steered by BGTASK.

@@ -218,7 +218,13 @@ impl<'v> Keyspace<'v> {
 
     /// As [`Keyspace::get`], but nobody is notified of a miss: OBJECT.
     pub fn get_untold(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
-        let record = self.peek(user_key)?;
+        let stored = self.stored(&meta::key(self.physical(), user_key))?;
+        let is_expired = stored.as_ref().is_some_and(|record| !self.is_there(record));
+        if is_expired && self.txn.is_writable() {
+            // Removed on sight, by who can.
+            self.entry(&Bytes::copy_from_slice(user_key))?;
+        }
+        let record = stored.filter(|_| !is_expired);
         self.count_lookup(record.is_some());
         Ok(record)
     }
@@ -230,10 +236,12 @@ impl<'v> Keyspace<'v> {
 
     /// Looks a key up without counting a hit or a miss: where Redis does not either.
     pub fn peek(&mut self, user_key: &[u8]) -> Result<Option<Record>> {
-        let db = self.physical();
-        let now_ms = self.now_ms;
-        let is_there = |record: &Record| !record.is_expired(now_ms) || planted::is("expired-is-read");
-        Ok(self.stored(&meta::key(db, user_key))?.filter(is_there))
+        let stored = self.stored(&meta::key(self.physical(), user_key))?;
+        Ok(stored.filter(|record| self.is_there(record)))
+    }
+
+    fn is_there(&self, record: &Record) -> bool {
+        !record.is_expired(self.now_ms) || planted::is("expired-is-read")
     }
 
     /// Looks a key up in order to change it. An expired one is removed on sight.

@@ -568,7 +568,8 @@ impl Connection {
         let server = &self.session.server;
         // Notifications are for storage to order (`keymiss` is one of a read).
         let notifies = !server.config.current().commands.keyspace_events.is_empty();
-        if self.batch.reads == 0 || notifies || server.clients.paused(now).is_some() {
+        let reads_expire = server.reads_expire.load(Ordering::Relaxed);
+        if self.batch.reads == 0 || notifies || reads_expire || server.clients.paused(now).is_some() {
             return;
         }
         let mut reads = self.session.memory_reads(now);
@@ -838,7 +839,7 @@ impl Connection {
             client: self.session.client.clone(),
             steps: submission.steps.clone(),
             first: submission.first,
-            writes: submission.writes,
+            writes: submission.writes || server.reads_expire.load(Ordering::Relaxed),
             bytes: submission.bytes,
             sent_at,
             deadline,

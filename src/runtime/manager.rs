@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -107,6 +108,7 @@ impl RuntimeManager {
             config,
             background,
             storage_restart: Notify::new(),
+            reads_expire: AtomicBool::new(false),
             trouble: Arc::default(),
             reconfigure,
             storage_state: ArcSwapOption::empty(),

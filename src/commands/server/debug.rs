@@ -4,6 +4,7 @@
 //! Nothing here may delay or harm anyone but who asks for it, unless it says so: FAILPOINT and RESTART-STORAGE do.
 
 use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -163,10 +164,12 @@ const SUBCOMMANDS: &[Subcommand] = &[
         name: "SET-ACTIVE-EXPIRE",
         arguments: "<0|1>",
         takes: 1..=1,
-        help: "Whether keys that nobody asks for are removed when their time has come.",
+        help: "Whether keys that nobody asks for are removed when their time has come. If not, they are when they are read; \
+               all reads wait for writes then.",
         run: Runs::Here(|session, args, reply| {
             let is_on = Args::from(args, 2).next_i64()? != 0;
             session.server.background.set_paused(BackgroundTask::Expire, !is_on);
+            session.server.reads_expire.store(!is_on, Ordering::Relaxed);
             reply.ok();
             Ok(Next::Done)
         }),
