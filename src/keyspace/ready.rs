@@ -41,6 +41,11 @@ impl Keyspace<'_> {
         self.ready.wanted = waited_for;
     }
 
+    /// A key of a logical database is ready by having become another one, for that database is.
+    pub fn note_ready(&mut self, db: usize, user_key: Bytes) {
+        self.ready.keys.push((db, user_key));
+    }
+
     /// Hands over the keys put since the last time, in order: each with its logical database.
     pub fn take_ready(&mut self) -> Vec<(usize, Bytes)> {
         self.ready.kept = 0;

@@ -87,7 +87,7 @@ pub struct BatchProcessor<'e> {
     pub(super) operations: usize,
     pub(super) laps: Laps<'e>,
     pub(super) record: Arc<CommitRecord>,
-    /// The map of databases when waiters were last looked after.
+    /// The map of databases by which it is known which of the keys that are waited for are there.
     pub(super) databases_served: Arc<DatabaseMap>,
 }
 
@@ -168,6 +168,7 @@ impl<'e> BatchProcessor<'e> {
         self.operations += 1;
         match execute(self.state.surroundings(), command, caller, &mut self.laps, &mut self.keyspace, replies) {
             Ok(true) => {
+                self.note_exchange();
                 self.keyspace.keep();
             }
             Ok(false) if planted::is("failed-command-leaves-traces") => {

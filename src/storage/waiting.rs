@@ -83,13 +83,24 @@ impl BatchProcessor<'_> {
 
     /// Serves whom the last command, or transaction, has given something to wait no more for.
     pub(super) fn serve_ready(&mut self) {
-        let mut ready: VecDeque<_> = self.keyspace.take_ready().into();
-        if !Arc::ptr_eq(self.keyspace.databases(), &self.databases_served) {
-            self.databases_served = self.keyspace.databases().clone();
-            // Any key may be another now.
-            ready.extend(self.state.waiters.keys());
+        let ready = self.keyspace.take_ready();
+        self.serve(ready.into());
+    }
+
+    /// A command has run. If it has exchanged databases, any key may be another now: those that are waited for and are there
+    /// are ready, and before what comes after it in a transaction.
+    pub(super) fn note_exchange(&mut self) {
+        if Arc::ptr_eq(self.keyspace.databases(), &self.databases_served) {
+            return;
         }
-        self.serve(ready);
+        self.databases_served = self.keyspace.databases().clone();
+        for (db, key) in self.state.waiters.keys() {
+            self.keyspace.select(db);
+            // Of one that cannot be read it is reported where it is served.
+            if self.keyspace.peek(&key) != Ok(None) {
+                self.keyspace.note_ready(db, key);
+            }
+        }
     }
 
     /// Looks at every key that anybody waits for.

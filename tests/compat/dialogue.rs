@@ -73,6 +73,10 @@ struct Side {
     people: BTreeMap<String, Person>,
     /// Who has which address, as MONITOR shows it. Who has left keeps his.
     names: BTreeMap<String, String>,
+    /// What each said last.
+    last: BTreeMap<String, String>,
+    /// Who has said SWAPDB, perhaps within a transaction that is not over.
+    swapping: BTreeSet<String>,
 }
 
 struct Person {
@@ -108,7 +112,8 @@ impl Side {
         for line in ["FLUSHALL", "CONFIG SET notify-keyspace-events \"\"", "CONFIG RESETSTAT"] {
             assert_eq!(watcher.ask(line), "OK");
         }
-        Side { port, watcher, people: BTreeMap::new(), names: BTreeMap::new() }
+        let (people, names, last, swapping) = Default::default();
+        Side { port, watcher, people, names, last, swapping }
     }
 
     fn person(&mut self, who: &str) -> &mut Person {
@@ -127,6 +132,12 @@ impl Side {
     fn perform(&mut self, line: &Line) {
         match line {
             Line::Say(who, command) => {
+                self.last.insert(who.clone(), command.clone());
+                match command.as_str() {
+                    "EXEC" | "DISCARD" | "RESET" => drop(self.swapping.remove(who)),
+                    command if command.starts_with("SWAPDB ") => drop(self.swapping.insert(who.clone())),
+                    _ => {}
+                }
                 let mut command = split_line(command);
                 for word in &mut command {
                     let name = word.strip_prefix(b"@").map(|name| String::from_utf8_lossy(name).into_owned());
@@ -169,10 +180,41 @@ impl Side {
     }
 
     fn is_blocked(&mut self, who: &str) -> bool {
-        match self.people.get(who) {
-            Some(person) => self.watcher.ask(&format!("CLIENT LIST ID {}", person.id)).contains(" flags=b"),
-            None => false,
+        self.waits_in(who).is_some()
+    }
+
+    /// The database in which someone is blocked.
+    fn waits_in(&mut self, who: &str) -> Option<String> {
+        let listed = self.watcher.ask(&format!("CLIENT LIST ID {}", self.people.get(who)?.id));
+        let (_, db) = listed.split_once(" db=").filter(|_| listed.contains(" flags=b"))?;
+        db.split(' ').next().map(String::from)
+    }
+
+    /// Whether several keys of a database that are waited for may become ready at once by what `line` does. redis-server then
+    /// goes through all that are waited for there, in the order of a hash table that is another after each start: so whose
+    /// turn it is differs between two of its own runs (seen with `BLPOP a b c 0` and a SWAPDB that brings all three).
+    fn is_up_to_chance(&mut self, line: &Line) -> bool {
+        let swaps = match line {
+            Line::Say(who, command) if command == "EXEC" => self.swapping.contains(who),
+            Line::Say(_, command) => command.starts_with("SWAPDB "),
+            Line::Leave(_) | Line::Wait(_) => false,
+        };
+        if !swaps {
+            return false;
         }
+        let people: Vec<String> = self.people.keys().cloned().collect();
+        let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for who in people {
+            if let Some(db) = self.waits_in(&who) {
+                let mut words = self.last[&who].split(' ');
+                // The second key of these is not waited for.
+                let moves = words.next().is_some_and(|name| matches!(name, "BLMOVE" | "BRPOPLPUSH"));
+                let is_key = |word: &&str| word.parse::<f64>().is_err() && !ENDS.contains(word);
+                let waited_for = words.filter(is_key).take(if moves { 1 } else { usize::MAX });
+                keys.entry(db).or_default().extend(waited_for.map(String::from));
+            }
+        }
+        keys.values().any(|keys| keys.len() > 1)
     }
 
     fn blocked(&mut self) -> String {
@@ -182,13 +224,16 @@ impl Side {
     }
 }
 
+/// What the words of a blocking command are besides keys and numbers.
+const ENDS: [&str; 5] = ["LEFT", "RIGHT", "MIN", "MAX", "COUNT"];
+
 /// Where a dialogue went another way, as a text.
 /// `polite`: nobody speaks while he is blocked. What clients have sent meanwhile runs in no particular order once several
-/// of them are served at once.
+/// of them are served at once. Nor does anybody say what has an outcome up to chance.
 fn run(lines: &[Line], ours: u16, theirs: u16, polite: bool) -> Result<(), String> {
     let [mut ours, mut theirs] = [ours, theirs].map(Side::new);
     for (at, line) in lines.iter().enumerate() {
-        if polite && matches!(line, Line::Say(who, _) if theirs.is_blocked(who)) {
+        if polite && (matches!(line, Line::Say(who, _) if theirs.is_blocked(who)) || theirs.is_up_to_chance(line)) {
             continue;
         }
         theirs.perform(line);
