@@ -107,7 +107,7 @@ fn recount(node: &mut Node, entries: u64, deleted: u64) {
 /// Notes that an entry is being deleted.
 pub(super) fn delete(keyspace: &mut Keyspace<'_>, object: ObjectId, head: &mut Head, id: StreamId) -> Result<()> {
     let node = match &head.tail {
-        Some(tail) if tail.first <= id => tail.clone(),
+        Some(tail) if tail.first <= id => *tail,
         _ => find(keyspace, object, (head.nodes_from, id), Direction::Backward)?.ok_or_else(corrupt)?,
     };
     if node.entries > 1 {
