@@ -98,6 +98,17 @@ impl Stream {
         Extent { len: self.len(), added, first, last, max_deleted }
     }
 
+    /// The same without what only its nodes' form tells, and is not written: what was deleted from them.
+    pub fn without_form(mut self) -> Stream {
+        self.nodes.retain(|node| !node.entries.is_empty());
+        for node in &mut self.nodes {
+            let entries = std::mem::take(&mut node.entries);
+            let last = entries.last().map_or(node.first, |entry| entry.id);
+            *node = StreamNode { first: node.first, last, entries, ..StreamNode::default() };
+        }
+        self
+    }
+
     /// The last id that is there.
     pub fn top(&self) -> StreamId {
         let top = self.nodes.iter().rev().find_map(|node| node.entries.last());

@@ -39,18 +39,7 @@ fn parse_value(line: &str) -> Value {
 /// With the elements of types that have no order in one, and without what only the form of a stream's nodes tells.
 fn normal(value: Value) -> Value {
     match value {
-        Value::Stream(mut stream) => {
-            for node in &mut stream.nodes {
-                let last = node.entries.last().map_or(node.first, |entry| entry.id);
-                *node = StreamNode {
-                    first: node.first,
-                    last,
-                    entries: std::mem::take(&mut node.entries),
-                    ..Default::default()
-                };
-            }
-            Value::Stream(stream)
-        }
+        Value::Stream(stream) => Value::Stream(stream.without_form()),
         Value::Set(mut members) => {
             members.sort();
             Value::Set(members)

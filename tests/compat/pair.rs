@@ -530,13 +530,9 @@ fn in_order(value: bulkhead::rdb::Value) -> bulkhead::rdb::Value {
             members.sort_by(|a, b| a.0.cmp(&b.0));
             Value::SortedSet(members)
         }
-        // What was deleted is not dumped here, so nodes are not as large as Redis'.
-        Value::Stream(mut stream) => {
-            for node in &mut stream.nodes {
-                (node.deleted, node.bytes, node.fields) = (0, 0, Vec::new());
-                node.last = node.entries.last().map_or(node.first, |entry| entry.id);
-            }
-            stream.nodes.retain(|node| !node.entries.is_empty());
+        // What was deleted is not dumped here, so nodes are not as large as Redis'; and each delivered at its time.
+        Value::Stream(stream) => {
+            let mut stream = stream.without_form();
             for group in &mut stream.groups {
                 group.pending.iter_mut().for_each(|pending| pending.delivered_ms = 0);
                 group.consumers.iter_mut().for_each(|consumer| consumer.seen_ms = 0);
