@@ -19,7 +19,8 @@
 //! | [`resp`] | bytes ↔ values; no I/O |
 //! | [`rdb`] | a value ↔ what DUMP gives; no I/O |
 //!
-//! On the shelf, used by all and using nothing: [`config`], [`failpoints`], [`limits`], [`number`], [`glob`].
+//! On the shelf, used by all and using nothing: [`config`], [`failpoints`], [`limits`], [`stream_id`],
+//! [`number`], [`glob`].
 
 pub mod channel;
 pub mod commands;
@@ -41,4 +42,5 @@ pub mod resp;
 pub mod runtime;
 pub mod server;
 pub mod storage;
+pub mod stream_id;
 pub mod types;

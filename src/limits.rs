@@ -168,6 +168,22 @@ pub const EDGE_KNOWN_BYTES: usize = 48;
 pub const EDGE_HORIZON_BYTES: usize = 72;
 /// Members removed from anywhere in a sorted set before it is looked where its outermost ones are now.
 pub const EDGE_REMOVALS: u8 = if cfg!(test) { 4 } else { 64 };
+/// Entries of a stream that were trimmed, and of a group that was destroyed, which are deleted with one change: they are out of
+/// sight already.
+pub const STREAM_SWEEP_ENTRIES: usize = if cfg!(test) { 4 } else { 512 };
+/// Nodes whose entries `~` trims at once, unless LIMIT says otherwise (Redis has the same three) …
+pub const STREAM_TRIM_NODES: u64 = 100;
+/// … if nodes have no limit of entries, so many entries …
+pub const STREAM_TRIM_ENTRIES: u64 = 10_000;
+/// … and no more than this.
+pub const STREAM_TRIM_ENTRIES_MAX: u64 = 1_000_000;
+/// Bytes of an entry's fields and values (Redis: `STREAM_LISTPACK_MAX_SIZE`).
+pub const STREAM_ENTRY_BYTES_MAX: usize = 1 << 30;
+/// Entries that a client is given that had to wait for one and set no COUNT (Redis: `XREAD_BLOCKED_DEFAULT_COUNT`).
+pub const STREAM_BLOCKED_COUNT: u64 = 1000;
+/// Bytes of deleted ids that XAUTOCLAIM might have to list: a COUNT that comes to more is refused, as Redis refuses what its
+/// memory could not hold. Nothing is set aside for it here.
+pub const STREAM_CLAIM_BYTES: u64 = 1 << 47;
 /// Elements of a collection that is copied at once, before they are written.
 pub const COPY_ENTRIES: usize = 256;
 /// Removed entries that no compaction has cleared away yet, which a reader of short reads passes in one step.

@@ -254,7 +254,8 @@ const ROOMS: &[&str] = &[
 ];
 
 /// Used by all; each may use those after it only.
-const SHELF: &[&str] = &["observe", "config", "resp", "rdb", "failpoints", "limits", "planted", "number", "glob"];
+const SHELF: &[&str] =
+    &["observe", "config", "resp", "rdb", "failpoints", "limits", "planted", "stream_id", "number", "glob"];
 
 /// Uses that would go downwards and are wrong all the same.
 const NEVER: &[(&str, &str, &str)] = &[

@@ -25,6 +25,7 @@ fn in_order(value: Value) -> Value {
             members.sort_by(|a, b| a.0.cmp(&b.0));
             Value::SortedSet(members)
         }
+        Value::Stream(stream) => Value::Stream(stream.without_form()),
         value => value,
     }
 }

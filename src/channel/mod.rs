@@ -63,6 +63,13 @@ pub struct StorageCommand {
     pub silent: bool,
 }
 
+impl StorageCommand {
+    /// The same command, but it runs something else.
+    pub fn with_operation(&self, operation: Box<dyn Operation>) -> StorageCommand {
+        StorageCommand { counters: self.counters.clone(), args: self.args.clone(), operation, ..*self }
+    }
+}
+
 /// One step of a pipeline.
 #[derive(Debug)]
 pub enum Step {

@@ -102,6 +102,19 @@ impl Waiters {
         self.lines.lock().unsettled.iter().copied().collect()
     }
 
+    /// What a waiter has sent.
+    pub fn command(&self, turn: Turn) -> Option<Arc<StorageCommand>> {
+        self.lines.lock().waiters.get(&turn).map(|waiter| waiter.command.clone())
+    }
+
+    /// Lets another command wait in a waiter's place, for the same keys.
+    pub fn replace(&self, turn: Turn, command: Arc<StorageCommand>) {
+        if let Some(waiter) = self.lines.lock().waiters.get_mut(&turn) {
+            debug_assert_eq!(keys_of(&waiter.command), keys_of(&command), "invariant: it stays in its lines");
+            waiter.command = command;
+        }
+    }
+
     /// Takes the waiter out of all lines, to be served, if its command is one that is wanted.
     pub fn take_if(&self, turn: Turn, is_wanted: impl FnOnce(&StorageCommand) -> bool) -> Option<Waiter> {
         let mut lines = self.lines.lock();

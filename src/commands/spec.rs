@@ -282,6 +282,12 @@ impl KeySpec {
         KeySpec { flags, begin: BeginSearch::Index(at), find, notes: "" }
     }
 
+    /// Keys that follow the word STREAMS, which is looked for from argument `start_from` on: the first half of what does.
+    pub const fn streams(start_from: i32, flags: &'static [&'static str]) -> KeySpec {
+        let begin = BeginSearch::Keyword { keyword: "STREAMS", start_from };
+        KeySpec { flags, begin, find: FindKeys::Range { last: -1, step: 1, limit: 2 }, notes: "" }
+    }
+
     /// Keys from argument `index` on: `last` relative to it, or from the end when negative.
     pub const fn range(index: usize, last: i32, step: i32, flags: &'static [&'static str]) -> KeySpec {
         KeySpec { flags, begin: BeginSearch::Index(index), find: FindKeys::Range { last, step, limit: 0 }, notes: "" }

@@ -24,6 +24,8 @@ const ENCODINGS: EncodingsConfig = EncodingsConfig {
     hash_max_listpack_value: 64,
     hll_sparse_bytes_max: 3000,
     set_max_intset_entries: 512,
+    stream_node_max_bytes: 4096,
+    stream_node_max_entries: 100,
     zset_max_listpack_entries: 128,
     zset_max_listpack_value: 64,
 };
@@ -84,7 +86,7 @@ impl Harness {
         let command = self.commands.resolve(args)?.command;
         let Run::Storage(parse) = command.run else { panic!("{} does not run in storage", command.name) };
         let operation = parse(args)?;
-        if command.writes() {
+        if command.writes() || operation.waits().is_some() {
             self.write(|keyspace| match operation.run(keyspace, reply) {
                 // Its time is out at once.
                 Err(CommandError::WouldWait) => {

@@ -254,6 +254,10 @@ pub struct EncodingsConfig {
     pub hll_sparse_bytes_max: usize,
     /// Members, all of them integers.
     pub set_max_intset_entries: u64,
+    /// Bytes of a stream's node; 0: no limit.
+    pub stream_node_max_bytes: u64,
+    /// Entries of a stream's node; 0: no limit.
+    pub stream_node_max_entries: u64,
     /// Members.
     pub zset_max_listpack_entries: u64,
     /// Bytes of a member.

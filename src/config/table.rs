@@ -323,6 +323,11 @@ pub static DIRECTIVES: &[Directive] = &[
         "Bytes of a HyperLogLog that stays sparse."),
     active(ENCODINGS, "set-max-intset-entries", LONG, "512", |c, v| c.encodings.set_max_intset_entries = v.number(),
         "Members of a set of integers that is an intset."),
+    active(ENCODINGS, "stream-node-max-bytes", SIZE, "4096", |c, v| c.encodings.stream_node_max_bytes = v.number(),
+        "Bytes of entries of a stream that ~ trims together; 0: any number."),
+    active(ENCODINGS, "stream-node-max-entries", LONG, "100",
+        |c, v| c.encodings.stream_node_max_entries = v.number(),
+        "Entries of a stream that ~ trims together; 0: any number."),
     active(ENCODINGS, "zset-max-listpack-entries", LONG, "128",
         |c, v| c.encodings.zset_max_listpack_entries = v.number(),
         "Members of a sorted set that is a listpack.").alias("zset-max-ziplist-entries"),
@@ -426,8 +431,6 @@ pub static DIRECTIVES: &[Directive] = &[
     accepted(ON_DISK, "list-max-listpack-size", integer(i32::MIN as i64, i32::MAX as i64), "-2")
         .alias("list-max-ziplist-size"),
     accepted(NO_SCRIPTS, "busy-reply-threshold", LONG, "5000").alias("lua-time-limit"),
-    accepted(ON_DISK, "stream-node-max-bytes", SIZE, "4096"),
-    accepted(ON_DISK, "stream-node-max-entries", LONG, "100"),
 
     // Accepted: replication
     accepted(REPLICATION, "replicaof", Kind::List(value::primary), "").alias("slaveof").fixed()

@@ -19,6 +19,7 @@ pub use error::{CommandError, echoed};
 pub use notify::{EventClass, EventMask, KeyEvent};
 pub use objects::DeadObjects;
 pub use operation::{Operation, Wait, run_waiting};
+pub use ready::ReadyKey;
 pub use record_cache::{CachedView, RecordCache};
 pub use scan::{ScanFilter, ScanPage};
 pub use txn::{Txn, TxnError};
@@ -319,7 +320,7 @@ impl<'v> Keyspace<'v> {
         }
         self.count(entry.db, change)?;
         self.txn.put(ColumnFamily::Meta, entry.meta_key.clone(), record.encode());
-        self.ready.note(&record, || self.databases.logical(entry.db), &entry.user_key);
+        self.ready.note(entry.record.as_ref(), &record, || self.databases.logical(entry.db), &entry.user_key);
         entry.record = Some(record);
         Ok(())
     }
@@ -367,6 +368,7 @@ impl<'v> Keyspace<'v> {
         self.index_expiry(&entry.meta_key, record.expire_ms, None);
         self.count(entry.db, CountersChange { keys: -1, expiring: -i64::from(record.expire_ms.is_some()) })?;
         self.txn.delete(ColumnFamily::Meta, entry.meta_key.clone());
+        self.ready.note_removal(&record, || self.databases.logical(entry.db), &entry.user_key);
         Ok(Some(record))
     }
 

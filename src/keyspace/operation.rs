@@ -20,7 +20,8 @@ pub trait Operation: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// Of a command that may wait until a key has something for it: how it does. Its `run` is [`run_waiting`].
+    /// Of a command that may wait until a key has something for it: how it does. Its `run` is [`run_waiting`], or fails
+    /// with [`CommandError::WouldWait`] as that does.
     fn waits(&self) -> Option<&dyn Wait> {
         None
     }
@@ -39,6 +40,17 @@ pub trait Wait: Send + Sync + std::fmt::Debug {
 
     /// Takes what it is after from `key` and replies. `false`: there is nothing, and nothing was done.
     fn serve(&self, key: &Bytes, keyspace: &mut Keyspace<'_>, reply: &mut ReplyBuffer) -> Result<bool, CommandError>;
+
+    /// Of a command that is after what comes when it has begun to wait: what waits in its place, and knows what was there
+    /// then. It is made when the command has found nothing; and once more if what had been there by then was not kept.
+    fn settle(&self, _keyspace: &mut Keyspace<'_>) -> Result<Option<Box<dyn Operation>>, CommandError> {
+        Ok(None)
+    }
+
+    /// What its client is told once the key is gone, or holds something else. `None`: it waits on.
+    fn lost(&self) -> Option<CommandError> {
+        None
+    }
 
     /// What it replies in a transaction, where it may not wait.
     fn reply_nothing(&self, reply: &mut ReplyBuffer) {

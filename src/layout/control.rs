@@ -9,9 +9,11 @@ pub const FORMAT_MAJOR: u16 = 1;
 pub const FORMAT_MINOR: u16 = 0;
 /// Records of large collections tell what was removed from these, and on the way to which other object they are.
 pub const FEATURE_MOVING: u64 = 1 << 0;
+/// There may be streams.
+pub const FEATURE_STREAMS: u64 = 1 << 1;
 /// Feature bits this server understands; a store with any other bit set is refused. What it opens has them all from then
 /// on, so it must read what was written without them.
-const KNOWN_FEATURES: u64 = FEATURE_MOVING;
+const KNOWN_FEATURES: u64 = FEATURE_MOVING | FEATURE_STREAMS;
 const MAGIC: &[u8; 8] = b"BULKHEAD";
 
 pub const SUPERBLOCK_KEY: &[u8] = b"\x00superblock";

@@ -19,6 +19,7 @@
 //!                 like. MOVING: it is being stored anew under `to`, where all that lies before `position` is too
 //! data    : [object u64][hash32][name] -> a field's value | "" | a member's score (f64 bits)
 //!           [object u64][index u64]    -> a list's element | a long string's segment
+//!           [object u64][kind u8][…]   -> a stream's entries, consumer groups and what they have to do: see `stream`
 //! score   : [object u64][ordered score u64][member] -> "" | "-" if the score is a negative zero
 //! ttl     : [due_ms u64][kind u8][db u16][hash48][user key] -> ""
 //! ```
@@ -28,6 +29,7 @@ pub mod data;
 pub mod inline;
 pub mod meta;
 pub mod score;
+pub mod stream;
 pub mod ttl;
 
 use bytes::Bytes;

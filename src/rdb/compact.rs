@@ -180,16 +180,52 @@ impl Listpack {
     }
 }
 
-/// An entry's length, seven bits a byte, the highest first; all but the first byte are marked.
-fn put_back_len(out: &mut Vec<u8>, len: usize) {
-    // Where a further byte begins is off by one from what seven bits hold, in Redis.
-    let bytes = match len {
+/// Bytes of a listpack without entries.
+pub const LISTPACK_EMPTY_LEN: usize = LISTPACK_HEADER_LEN + 1;
+
+/// Bytes that [`Listpack::push`] appends for an entry.
+pub fn listpack_entry_len(entry: &[u8]) -> usize {
+    if let Some(value) = crate::number::parse_i64(entry) {
+        return listpack_integer_len(value);
+    }
+    let head = match entry.len() {
+        ..64 => 1,
+        64..4096 => 2,
+        _ => 5,
+    };
+    with_back_len(head + entry.len())
+}
+
+/// Bytes that [`Listpack::push_integer`] appends.
+pub fn listpack_integer_len(value: i64) -> usize {
+    with_back_len(match value {
+        0..=127 => 1,
+        -4096..=4095 => 2,
+        -0x8000..=0x7fff => 3,
+        -0x80_0000..=0x7f_ffff => 4,
+        -0x8000_0000..=0x7fff_ffff => 5,
+        _ => 9,
+    })
+}
+
+fn with_back_len(len: usize) -> usize {
+    len + back_len_bytes(len)
+}
+
+/// Bytes of an entry's length behind it. Where a further byte begins is off by one from what seven bits hold, in Redis.
+fn back_len_bytes(len: usize) -> usize {
+    match len {
         ..=127 => 1,
         128..16_383 => 2,
         16_383..2_097_151 => 3,
         2_097_151..268_435_455 => 4,
         _ => 5,
-    };
+    }
+}
+
+/// An entry's length, seven bits a byte, the highest first; all but the first byte are marked.
+fn put_back_len(out: &mut Vec<u8>, len: usize) {
+    let bytes = back_len_bytes(len);
     for byte in (0..bytes).rev() {
         let mark = if byte == bytes - 1 { 0 } else { 0x80 };
         out.push((len >> (7 * byte)) as u8 & 0x7f | mark);

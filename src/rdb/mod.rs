@@ -10,9 +10,12 @@
 mod compact;
 mod lzf;
 mod read;
+mod stream;
 mod write;
 
+pub use compact::{LISTPACK_EMPTY_LEN, listpack_entry_len, listpack_integer_len};
 pub use read::load;
+pub use stream::{Stream, StreamConsumer, StreamEntry, StreamGroup, StreamNode, StreamPending};
 pub use write::{dump, seal};
 
 use bytes::Bytes;
@@ -37,6 +40,7 @@ pub enum Value {
     SortedSet(Vec<(Bytes, f64)>),
     /// Fields with their values.
     Hash(Vec<(Bytes, Bytes)>),
+    Stream(Stream),
 }
 
 /// Why a payload is refused.
@@ -66,10 +70,13 @@ mod kind {
     pub const HASH_ZIPLIST: u8 = 13;
     /// A list of ziplists.
     pub const LIST_QUICKLIST: u8 = 14;
+    pub const STREAM_LISTPACKS: u8 = 15;
     pub const HASH_LISTPACK: u8 = 16;
     pub const SORTED_SET_LISTPACK: u8 = 17;
     /// A list of listpacks, and of single elements.
     pub const LIST_QUICKLIST_2: u8 = 18;
+    /// A stream that knows how many entries were ever added to it, and which were deleted.
+    pub const STREAM_LISTPACKS_2: u8 = 19;
 }
 
 /// How a length is written: the first two bits of its first byte.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::compact::{read_intset, read_listpack, read_ziplist, read_zipmap};
-use super::{CRC64, FOOTER_LEN, LoadError, VERSION, Value, encoded, kind, length, lzf, node};
+use super::{CRC64, FOOTER_LEN, LoadError, VERSION, Value, encoded, kind, length, lzf, node, stream};
 use crate::limits;
 use crate::number;
 
@@ -23,7 +23,7 @@ pub fn load(payload: &Bytes) -> Result<Value> {
     reader.value(kind)
 }
 
-struct Reader {
+pub(super) struct Reader {
     /// What was not read yet.
     bytes: Bytes,
     /// Bytes that came of compressed strings so far.
@@ -37,14 +37,14 @@ enum Length {
 }
 
 impl Reader {
-    fn take(&mut self, len: usize) -> Result<Bytes> {
+    pub(super) fn take(&mut self, len: usize) -> Result<Bytes> {
         if len > self.bytes.len() {
             return Err(LoadError::Data);
         }
         Ok(self.bytes.split_to(len))
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         self.take(N)?[..].try_into().map_err(|_| LoadError::Data)
     }
 
@@ -65,7 +65,7 @@ impl Reader {
         })
     }
 
-    fn length(&mut self) -> Result<u64> {
+    pub(super) fn length(&mut self) -> Result<u64> {
         match self.length_or_encoding()? {
             Length::Plain(len) => Ok(len),
             Length::Encoded(_) => Err(LoadError::Data),
@@ -73,7 +73,7 @@ impl Reader {
     }
 
     /// A length in bytes.
-    fn size(&mut self) -> Result<usize> {
+    pub(super) fn size(&mut self) -> Result<usize> {
         usize::try_from(self.length()?).map_err(|_| LoadError::Data)
     }
 
@@ -83,7 +83,7 @@ impl Reader {
         if count == 0 || count > self.bytes.len() { Err(LoadError::Data) } else { Ok(count) }
     }
 
-    fn string(&mut self) -> Result<Bytes> {
+    pub(super) fn string(&mut self) -> Result<Bytes> {
         let integer = match self.length_or_encoding()? {
             Length::Plain(len) => return self.take(usize::try_from(len).map_err(|_| LoadError::Data)?),
             Length::Encoded(encoded::INT8) => i64::from(i8::from_le_bytes(self.array()?)),
@@ -138,6 +138,9 @@ impl Reader {
             }
             kind::SORTED_SET_ZIPLIST => scored(read_ziplist(&self.string()?)?),
             kind::SORTED_SET_LISTPACK => scored(read_listpack(&self.string()?)?),
+            kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 => {
+                stream::read(self, kind == kind::STREAM_LISTPACKS_2).map(Value::Stream)
+            }
             _ => Err(LoadError::Data),
         }
     }

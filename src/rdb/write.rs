@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use super::compact::{Listpack, write_intset};
-use super::{CRC64, VERSION, Value, encoded, kind, length, node};
+use super::{CRC64, VERSION, Value, encoded, kind, length, node, stream};
 use crate::number;
 
 /// Texts up to this length may be integers: `-2147483648`.
@@ -72,6 +72,10 @@ pub fn dump(value: &Value, compact: bool) -> Vec<u8> {
                 out.put_f64_le(*score);
             }
         }
+        Value::Stream(stream) => {
+            out.push(kind::STREAM_LISTPACKS_2);
+            stream::write(&mut out, stream);
+        }
     }
     seal(out)
 }
@@ -113,7 +117,7 @@ fn push_score(listpack: &mut Listpack, score: f64) {
     }
 }
 
-fn put_length(out: &mut Vec<u8>, len: usize) {
+pub(super) fn put_length(out: &mut Vec<u8>, len: usize) {
     match len {
         0..0x40 => out.push(len as u8),
         0x40..0x4000 => out.extend([length::FOURTEEN_BITS << 6 | (len >> 8) as u8, len as u8]),
@@ -130,7 +134,7 @@ fn put_length(out: &mut Vec<u8>, len: usize) {
     }
 }
 
-fn put_string(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn put_string(out: &mut Vec<u8>, text: &[u8]) {
     let integer = (text.len() <= INTEGER_LEN_MAX).then(|| number::parse_i64(text)).flatten();
     if let Some(value) = integer.and_then(|value| i32::try_from(value).ok()) {
         let little = value.to_le_bytes();

@@ -222,10 +222,13 @@ impl<'e> BatchProcessor<'e> {
 
     /// Removes keys that are due, as part of the group. Returns how many index entries that took.
     pub fn expire_due(&mut self, from_ms: u64, limit: usize) -> Result<usize, CommandError> {
+        self.begin();
         self.keyspace.begin(self.state.env.clock.unix_ms());
         match self.keyspace.expire_due(from_ms, limit) {
             Ok(count) => {
                 self.keyspace.keep();
+                // Who reads a stream by a group is told that it is gone.
+                self.serve_ready();
                 Ok(count)
             }
             Err(error) => {

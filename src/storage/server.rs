@@ -498,21 +498,23 @@ mod tests {
     use super::*;
     use crate::engine::memory::{MemoryDisk, MemoryEngine};
     use crate::engine::{View, thread};
-    use crate::layout::control::FEATURE_MOVING;
+    use crate::layout::control::{FEATURE_MOVING, FEATURE_STREAMS};
 
     #[test]
     fn a_store_of_an_older_server_is_marked_before_it_is_written_to() {
         thread::mark_engine_thread();
-        let engine = MemoryEngine::open(MemoryDisk::new()).unwrap();
-        let old = Superblock { features: 0, ..Superblock::CURRENT };
-        let mut batch = WriteBatch::new();
-        batch.put(ColumnFamily::Control, SUPERBLOCK_KEY, old.encode());
-        engine.write(&batch, WriteOptions::default()).unwrap();
-        for _ in 0..2 {
-            check_format(&*engine).unwrap();
-            let stored = engine.get(ColumnFamily::Control, SUPERBLOCK_KEY, ReadTier::All).unwrap().unwrap();
-            let features = Superblock::check(&stored).unwrap().features;
-            assert_eq!(features, FEATURE_MOVING, "a server that knows no features refuses it");
+        for features in [0, FEATURE_MOVING] {
+            let engine = MemoryEngine::open(MemoryDisk::new()).unwrap();
+            let old = Superblock { features, ..Superblock::CURRENT };
+            let mut batch = WriteBatch::new();
+            batch.put(ColumnFamily::Control, SUPERBLOCK_KEY, old.encode());
+            engine.write(&batch, WriteOptions::default()).unwrap();
+            for _ in 0..2 {
+                check_format(&*engine).unwrap();
+                let stored = engine.get(ColumnFamily::Control, SUPERBLOCK_KEY, ReadTier::All).unwrap().unwrap();
+                let features = Superblock::check(&stored).unwrap().features;
+                assert_eq!(features, FEATURE_MOVING | FEATURE_STREAMS, "a server that knows fewer features refuses it");
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::elements::{self, Editor, Elements, encode_score};
 use super::list::{self, List};
+use super::stream::{self, Stream};
 use super::{sort, string};
 use crate::engine::{ColumnFamily, Direction};
 use crate::keyspace::{CommandError, Keyspace, Record, Type};
@@ -34,8 +35,7 @@ pub fn value(keyspace: &Keyspace<'_>, record: &Record) -> Result<Value> {
             Value::Hash(fields)
         }
         Type::SortedSet => Value::SortedSet(sort::scored_members(keyspace, record)?),
-        // No command makes one.
-        Type::Stream => return Err(CommandError::Internal),
+        Type::Stream => Value::Stream(Stream::of(record)?.dump(keyspace)?),
     })
 }
 
@@ -70,6 +70,11 @@ pub fn restore(keyspace: &mut Keyspace<'_>, key: &Bytes, value: Value, expire_ms
             let members = members.into_iter().map(|(member, score)| (member, encode_score(score))).collect();
             elements(Type::SortedSet, members, keyspace)?;
         }
+        Value::Stream(stream) => {
+            let mut editor = stream::Editor::open_or_create(keyspace, key)?;
+            editor.restore(keyspace, stream)?;
+            editor.finish(keyspace)?;
+        }
     }
     if expire_ms.is_some() {
         let mut entry = keyspace.entry(key)?;
@@ -93,6 +98,7 @@ pub fn size(keyspace: &Keyspace<'_>, key: &Bytes, record: &Record, samples: u64)
             let segments = string::len(record)?.div_ceil(crate::limits::STRING_SEGMENT_BYTES);
             (segments as u64, object.entries())
         }
+        Type::Stream => Stream::of(record)?.entries(),
         _ => (Elements::of(record)?.len(), object.entries()),
     };
     if samples.min(len) > crate::limits::SHORT_WALK_ELEMENTS {

@@ -17,6 +17,9 @@ mod segments;
 pub mod set;
 pub mod sort;
 pub mod sorted_set;
+pub mod stream;
+pub mod stream_group;
+mod stream_nodes;
 pub mod string;
 
 use crate::keyspace::{Record, Type};

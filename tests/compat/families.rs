@@ -235,6 +235,69 @@ pub const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        group: Group::Stream,
+        weight: 60,
+        favourites: &[
+            ("xadd", 8),
+            ("xrange", 2),
+            ("xread", 2),
+            ("xreadgroup", 8),
+            ("xgroup|create", 4),
+            ("xdel", 3),
+            ("xtrim", 2),
+            ("xack", 3),
+            ("xclaim", 3),
+            ("xautoclaim", 3),
+            ("xpending", 3),
+            ("xinfo|stream", 2),
+            ("xinfo|groups", 2),
+        ],
+        templates: &[
+            "XADD {key} {entry-id} {field} {value}",
+            "XADD {key} {partial-id} {field} {value} {field} {value}",
+            "XADD {key} {partial-id} f0 {long}",
+            "XADD {key} MAXLEN ~ {integer} {partial-id} f0 {integer} f1 {long}",
+            "XADD {key} MAXLEN {integer} {partial-id} f0 {integer} f1 {value}",
+            "XADD {key} NOMKSTREAM MINID {entry-id} {partial-id} {field} {value}",
+            "XRANGE {key} - + COUNT {count}",
+            "XREVRANGE {key} + {range-id} COUNT {count}",
+            "XRANGE {key} {range-id} {range-id}",
+            "XDEL {key} {entry-id} {entry-id} {entry-id}",
+            "XTRIM {key} MAXLEN ~ {integer}",
+            "XTRIM {key} MINID ~ {entry-id} LIMIT {count}",
+            "XTRIM {key} MAXLEN {integer}",
+            "XTRIM {key} MINID {entry-id}",
+            "XSETID {key} {entry-id}",
+            "XSETID {key} {entry-id} ENTRIESADDED {integer} MAXDELETEDID {entry-id}",
+            "XREAD COUNT {count} STREAMS {key} {key} {entry-id} {entry-id}",
+            "XREAD STREAMS {key} $",
+            "XGROUP CREATE {key} {group} {entry-id} MKSTREAM",
+            "XGROUP CREATE {key} {group} {entry-id} ENTRIESREAD {integer}",
+            "XGROUP CREATE {key} {group} $ MKSTREAM",
+            "XGROUP SETID {key} {group} {entry-id}",
+            "XGROUP DESTROY {key} {group}",
+            "XREADGROUP GROUP {group} {consumer} COUNT {count} STREAMS {key} >",
+            "XREADGROUP GROUP {group} {consumer} NOACK STREAMS {key} >",
+            "XREADGROUP GROUP {group} {consumer} COUNT {count} STREAMS {key} {key} > {entry-id}",
+            "XREADGROUP GROUP {group} {consumer} STREAMS {key} {entry-id}",
+            "XACK {key} {group} {entry-id} {entry-id} {entry-id}",
+            "XPENDING {key} {group}",
+            "XPENDING {key} {group} IDLE {min-idle-time} {range-id} + {count}",
+            "XPENDING {key} {group} - {range-id} {count} {consumer}",
+            "XCLAIM {key} {group} {consumer} {min-idle-time} {entry-id} {entry-id} JUSTID FORCE",
+            "XCLAIM {key} {group} {consumer} 0 {entry-id} {entry-id} RETRYCOUNT {integer} LASTID {entry-id}",
+            "XCLAIM {key} {group} {consumer} 0 {entry-id} IDLE {min-idle-time} FORCE",
+            "XAUTOCLAIM {key} {group} {consumer} {min-idle-time} {range-id} COUNT {count}",
+            "XAUTOCLAIM {key} {group} {consumer} 0 - COUNT {count} JUSTID",
+            "XINFO STREAM {key}",
+            "XINFO STREAM {key} FULL",
+            "XINFO GROUPS {key}",
+            "XINFO CONSUMERS {key} {group}",
+            "DUMP {key}",
+            "COPY {key} {key} REPLACE",
+        ],
+    },
+    Family {
         group: Group::Connection,
         weight: 12,
         favourites: &[("select", 12)],
@@ -348,6 +411,11 @@ pub const ALLOWED: &[Allowed] = &[
         alike: |pair, call| pair.dumps_alike(call),
     },
     Allowed {
+        commands: &["xpending", "xinfo|stream", "xinfo|consumers"],
+        reason: "the two servers delivered an entry, and are asked, at two moments: times are within 2 seconds",
+        alike: |_, call| same_but_for_times(call.ours, call.theirs),
+    },
+    Allowed {
         commands: &["object|encoding"],
         reason: "SORT makes a skiplist of a listpack that it only reads; here reading changes nothing",
         alike: |pair, call| pair.encodings_alike(call),
@@ -447,6 +515,40 @@ pub const ALLOWED: &[Allowed] = &[
         },
     },
 ];
+
+/// Whether two replies are the same but for times: moments, and how long ago something was. These stand behind `idle`, or
+/// third in what XPENDING says of an entry.
+pub fn same_but_for_times(ours: &Value, theirs: &Value) -> bool {
+    const MOMENT: i64 = 1_000_000_000_000;
+    let is_close = |ours: i64, theirs: i64| ours.abs_diff(theirs) <= 2000;
+    let is_idle = |value: Option<&Value>| value == Some(&Value::Bulk("idle".into()));
+    let is_entry =
+        |values: &[Value]| matches!(values, [Value::Bulk(_), Value::Bulk(_), Value::Integer(_), Value::Integer(_)]);
+    match (ours, theirs) {
+        (Value::Integer(ours), Value::Integer(theirs)) if *ours > MOMENT && *theirs > MOMENT => {
+            is_close(*ours, *theirs)
+        }
+        (Value::Array(ours), Value::Array(theirs)) => {
+            let alike = |at: usize| match (&ours[at], &theirs[at]) {
+                (Value::Integer(one), Value::Integer(other))
+                    if is_entry(ours) && at == 2 || is_idle(at.checked_sub(1).and_then(|key| ours.get(key))) =>
+                {
+                    is_close(*one, *other)
+                }
+                (one, other) => same_but_for_times(one, other),
+            };
+            ours.len() == theirs.len() && (0..ours.len()).all(alike)
+        }
+        (Value::Map(ours), Value::Map(theirs)) => {
+            let alike = |(ours, theirs): (&(Value, Value), &(Value, Value))| match (&ours.1, &theirs.1) {
+                (Value::Integer(one), Value::Integer(other)) if is_idle(Some(&ours.0)) => is_close(*one, *other),
+                (one, other) => ours.0 == theirs.0 && same_but_for_times(one, other),
+            };
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(alike)
+        }
+        (ours, theirs) => ours == theirs,
+    }
+}
 
 /// Both the same negative answer, or both a time, close to one another.
 fn close(call: &Call<'_>, tolerance: i64) -> bool {

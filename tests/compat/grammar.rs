@@ -79,7 +79,8 @@ impl Grammar {
             let call = self.any_call(dice, theme);
             let name = name_of(&call);
             let is_wanted = !is_excluded(&name) && !self.foreign.contains(&name);
-            if is_wanted && !takes_seconds(&call) && !draws_without_end(&call) && !stores_by_chance(&call) {
+            let by_chance = draws_without_end(&call) || stores_by_chance(&call) || depends_on_the_clock(&call);
+            if is_wanted && !takes_seconds(&call) && !by_chance && !waits_for_entries(&call) {
                 return call;
             }
         }
@@ -234,6 +235,25 @@ pub fn draws_without_end(call: &[Bytes]) -> bool {
 fn stores_by_chance(call: &[Bytes]) -> bool {
     let has = |word: &[u8]| call.iter().any(|arg| arg.eq_ignore_ascii_case(word));
     name_of(call) == "sort" && has(b"BY") && has(b"ALPHA") && has(b"STORE")
+}
+
+/// Whether an id would be that of the moment, or a delivery be of a moment not far from it.
+fn depends_on_the_clock(call: &[Bytes]) -> bool {
+    let has = |word: &[u8]| call.iter().any(|arg| arg.eq_ignore_ascii_case(word));
+    let idle = call.windows(2).filter(|pair| pair[0].eq_ignore_ascii_case(b"IDLE")).map(|pair| &pair[1]);
+    let is_close = |text: &Bytes| !matches!(&text[..], b"0" | b"-1" | b"1000000") && text.len() < 7;
+    let name = name_of(call);
+    match name.as_str() {
+        "xadd" => has(b"*"),
+        "xclaim" | "xautoclaim" => idle.chain(call.get(4)).any(is_close),
+        "xpending" => idle.into_iter().any(is_close),
+        _ => false,
+    }
+}
+
+/// Whether a call may wait: compat/dialogue.rs.
+pub fn waits_for_entries(call: &[Bytes]) -> bool {
+    name_of(call).starts_with("xread") && call.iter().any(|arg| arg.eq_ignore_ascii_case(b"BLOCK"))
 }
 
 /// Whether `args` call a container or a command, and which: as COMMAND names it.

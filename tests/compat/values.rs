@@ -209,6 +209,52 @@ const ODD_LEX_ENDS: &[&[u8]] = &[b"", b"m0", b"-1", b"+x", b"-\x00x", b"+\x00x",
 const RANGE_ENDS: &[&[u8]] =
     &[b"0", b"-1", b"1", b"2", b"0", b"-1", b"-3", b"(1", b"-inf", b"+inf", b"-", b"+", b"[m1"];
 
+/// Ids of a stream's entries: few, so that they meet.
+const ENTRY_IDS: &[&[u8]] =
+    &[b"1-0", b"1-1", b"1-2", b"2-0", b"2-1", b"2-2", b"3-0", b"3", b"3-1", b"4-1", b"5", b"5-1", b"0", b"0-0", b"7-7"];
+/// The rest is for the server to choose.
+const PARTIAL_IDS: &[&[u8]] = &[b"1-*", b"2-*", b"3-*", b"3-*", b"4-*", b"5-*", b"5-*", b"5-*"];
+const RANGE_IDS: &[&[u8]] = &[b"-", b"-", b"+", b"1", b"2", b"(2-0", b"(1-1", b"3-0", b"(3", b"0", b"5", b"(5-1"];
+const ODD_IDS: &[&[u8]] = &[
+    b"$",
+    b">",
+    b"*",
+    b"-",
+    b"+",
+    b"(",
+    b"(-",
+    b"(+",
+    b"((1",
+    b"1-",
+    b"-1",
+    b"1--1",
+    b"1-1-1",
+    b"01-01",
+    b" 1-1",
+    b"1-+1",
+    b"18446744073709551615-18446744073709551615",
+    b"(18446744073709551615-18446744073709551615",
+    b"(0-0",
+    b"18446744073709551616",
+    b"18446744073709551615-0",
+    b"5-18446744073709551615",
+    b"1-*",
+    b"0-*",
+    b"",
+    b"abc",
+    b"1\x00-1",
+    b"9223372036854775808-1",
+    b"5-9223372036854775808",
+];
+const GROUPS: &[&[u8]] = &[b"g0", b"g1", b"g0", b"g1", b"g2"];
+const CONSUMERS: &[&[u8]] = &[b"Alice", b"Bob", b"c"];
+/// None that would tell entries apart that were delivered a moment ago.
+const IDLE_TIMES: &[&[u8]] = &[b"0", b"0", b"1000000", b"-1"];
+const ODD_IDLE_TIMES: &[&[u8]] =
+    &[b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"1.5", b"", b"abc", b"0x1"];
+/// What MAXLEN or MINID leaves.
+const THRESHOLDS: &[&[u8]] = &[b"0", b"1", b"2", b"3", b"5", b"10", b"100", b"2-1", b"3-0", b"1-1"];
+
 const SORT_PATTERNS: &[&[u8]] =
     &[b"k*", b"k*", b"#", b"*", b"nosort", b"k*->a", b"k*->1", b"k*->", b"*->a", b"k0*", b"", b"k\x00*"];
 
@@ -294,6 +340,13 @@ pub fn value(dice: &mut Dice, name: &str, kind: ArgumentKind, odd: bool) -> Byte
         ("min" | "max", ArgumentKind::Double) | ("score-end", _) => (SCORE_ENDS, ODD_SCORE_ENDS),
         ("min" | "max", ArgumentKind::String) | ("lex-end", _) => (LEX_ENDS, ODD_LEX_ENDS),
         ("start" | "stop", ArgumentKind::String) | ("range-end", _) => (RANGE_ENDS, ODD_INTEGERS),
+        ("id" | "last-id" | "entry-id" | "max_deleted_entry_id", _) => (ENTRY_IDS, ODD_IDS),
+        ("partial-id", _) => (PARTIAL_IDS, ODD_IDS),
+        ("range-id" | "end", _) => (RANGE_IDS, ODD_IDS),
+        ("group" | "groupname", _) => (GROUPS, STRINGS),
+        ("consumer" | "consumername", _) => (CONSUMERS, STRINGS),
+        ("min-idle-time" | "ms", _) => (IDLE_TIMES, ODD_IDLE_TIMES),
+        ("threshold", _) => (THRESHOLDS, ODD_INTEGERS),
         ("longitude", _) => (LONGITUDES, ODD_COORDINATES),
         ("latitude", _) => (LATITUDES, ODD_COORDINATES),
         ("radius" | "width" | "height", _) => (LENGTHS, ODD_LENGTHS),

@@ -19,7 +19,7 @@ use crate::glob;
 use crate::keyspace::{Keyspace, Record, ScanFilter};
 use crate::limits;
 use crate::observe::Ran;
-use crate::rdb::{self, Value};
+use crate::rdb::{self, StreamNode, Value};
 use crate::resp::{CommandArgs, Protocol, ReplyBuffer};
 use crate::storage::BackgroundTask;
 use crate::types::{self, dump};
@@ -455,6 +455,12 @@ fn in_order(mut value: Value) -> Value {
         Value::Set(members) => members.sort(),
         Value::Hash(fields) => fields.sort(),
         Value::SortedSet(members) => members.sort_by(|a, b| a.0.cmp(&b.0)),
+        // What matters is in its entries and groups, not how these are packed.
+        Value::Stream(stream) => {
+            let mut whole = StreamNode { first: stream.first, last: stream.top(), ..Default::default() };
+            whole.entries = std::mem::take(&mut stream.nodes).into_iter().flat_map(|node| node.entries).collect();
+            stream.nodes = vec![whole];
+        }
     }
     value
 }

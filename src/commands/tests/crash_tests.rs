@@ -19,6 +19,17 @@ enum Held {
     Hash(BTreeMap<String, String>),
     Set(BTreeSet<String>),
     Board(BTreeMap<String, i64>),
+    Log(Log),
+}
+
+/// A stream, whose ids are all of one millisecond.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Log {
+    entries: BTreeMap<u64, String>,
+    /// Given last.
+    last: Option<u64>,
+    /// The consumer group: what it has delivered last, and what is pending.
+    group: Option<(Option<u64>, BTreeSet<u64>)>,
 }
 
 type Model = BTreeMap<&'static str, Held>;
@@ -50,6 +61,13 @@ enum Change {
     AddScore { key: &'static str, score: i64, member: String },
     PopScores { key: &'static str, lowest: bool, count: usize },
     RemoveScores { key: &'static str, from: i64, to: i64 },
+    AddEntry { key: &'static str, text: String, most: usize },
+    DeleteEntries { key: &'static str, ids: Vec<u64> },
+    TrimEntries { key: &'static str, most: usize },
+    MakeGroup { key: &'static str },
+    DropGroup { key: &'static str },
+    Deliver { key: &'static str, count: usize },
+    Acknowledge { key: &'static str, ids: Vec<u64> },
     Delete { key: &'static str },
     Rename { from: &'static str, to: &'static str },
     Copy { from: &'static str, to: &'static str },
@@ -190,6 +208,35 @@ fn boards() -> BoxedStrategy<Call> {
     .boxed()
 }
 
+fn logs() -> BoxedStrategy<Call> {
+    let ids = || prop::collection::vec(0u64..30, 1..6);
+    let words = |ids: &[u64]| ids.iter().map(|id| format!("1-{id}")).collect::<Vec<String>>();
+    prop_oneof![
+        6 => (key(), name(), prop_oneof![Just(1000usize), 0usize..8]).prop_map(|(key, text, most)| {
+            let rest = [most.to_string(), "1-*".into(), "f".into(), text.clone()];
+            call(&["XADD", key, "MAXLEN"], rest, Change::AddEntry { key, text, most })
+        }),
+        2 => (key(), ids()).prop_map(move |(key, ids)| {
+            call(&["XDEL", key], words(&ids), Change::DeleteEntries { key, ids })
+        }),
+        1 => (key(), 0usize..8).prop_map(|(key, most)| {
+            call(&["XTRIM", key, "MAXLEN"], [most.to_string()], Change::TrimEntries { key, most })
+        }),
+        2 => key().prop_map(|key| {
+            call(&["XGROUP", "CREATE", key, "g", "0", "MKSTREAM"], [], Change::MakeGroup { key })
+        }),
+        1 => key().prop_map(|key| call(&["XGROUP", "DESTROY", key, "g"], [], Change::DropGroup { key })),
+        3 => (key(), 1usize..6).prop_map(|(key, count)| {
+            let rest = [count.to_string(), "STREAMS".into(), key.into(), ">".into()];
+            call(&["XREADGROUP", "GROUP", "g", "c", "COUNT"], rest, Change::Deliver { key, count })
+        }),
+        2 => (key(), ids()).prop_map(move |(key, ids)| {
+            call(&["XACK", key, "g"], words(&ids), Change::Acknowledge { key, ids })
+        }),
+    ]
+    .boxed()
+}
+
 fn list<'m>(model: &'m mut Model, key: &'static str) -> &'m mut Vec<String> {
     match model.entry(key).or_insert_with(|| Held::List(Vec::new())) {
         Held::List(list) => list,
@@ -215,6 +262,59 @@ fn board<'m>(model: &'m mut Model, key: &'static str) -> &'m mut BTreeMap<String
     match model.entry(key).or_insert_with(|| Held::Board(BTreeMap::new())) {
         Held::Board(board) => board,
         other => panic!("{other:?} is no sorted set"),
+    }
+}
+
+/// `None`: there is no stream.
+fn log<'m>(model: &'m mut Model, key: &'static str) -> Option<&'m mut Log> {
+    match model.get_mut(key) {
+        Some(Held::Log(log)) => Some(log),
+        None => None,
+        Some(other) => panic!("{other:?} is no stream"),
+    }
+}
+
+fn apply_to_log(model: &mut Model, change: Change) {
+    let make = |model: &mut Model, key| {
+        model.entry(key).or_insert_with(|| Held::Log(Log::default()));
+    };
+    let trim = |log: &mut Log, most: usize| {
+        while log.entries.len() > most {
+            log.entries.pop_first();
+        }
+    };
+    match change {
+        Change::AddEntry { key, text, most } => {
+            make(model, key);
+            let log = log(model, key).unwrap();
+            let id = log.last.map_or(0, |last| last + 1);
+            log.last = Some(id);
+            log.entries.insert(id, text);
+            trim(log, most);
+        }
+        Change::DeleteEntries { key, ids } => {
+            log(model, key).into_iter().for_each(|log| log.entries.retain(|id, _| !ids.contains(id)));
+        }
+        Change::TrimEntries { key, most } => log(model, key).into_iter().for_each(|log| trim(log, most)),
+        Change::MakeGroup { key } => {
+            make(model, key);
+            log(model, key).unwrap().group.get_or_insert_default();
+        }
+        Change::DropGroup { key } => log(model, key).into_iter().for_each(|log| log.group = None),
+        Change::Deliver { key, count } => {
+            if let Some(Log { entries, group: Some((last, pending)), .. }) = log(model, key) {
+                let new = entries.keys().copied().filter(|id| last.is_none_or(|last| *id > last));
+                let new: Vec<u64> = new.take(count).collect();
+                *last = new.last().copied().or(*last);
+                pending.extend(new);
+            }
+        }
+        Change::Acknowledge { key, ids } => {
+            if let Some(Log { group: Some((_, pending)), .. }) = log(model, key) {
+                pending.retain(|id| !ids.contains(id));
+            }
+        }
+        other => panic!("{other:?} is about no stream"),
     }
 }
 
@@ -307,6 +407,7 @@ fn apply(model: &mut Model, change: &Change) {
             }
         }
         Change::Flush => model.clear(),
+        change => apply_to_log(model, change),
     }
     model.retain(|_, held| match held {
         Held::Text(_) => true,
@@ -314,6 +415,7 @@ fn apply(model: &mut Model, change: &Change) {
         Held::Hash(hash) => !hash.is_empty(),
         Held::Set(set) => !set.is_empty(),
         Held::Board(board) => !board.is_empty(),
+        Held::Log(_) => true,
     });
 }
 
@@ -372,6 +474,38 @@ fn attempt(harness: &mut Harness, args: &CommandArgs, calls: u64) -> bool {
     true
 }
 
+/// What a stream and its group are, from what three commands say.
+fn held_log(harness: &mut Harness, key: &str) -> Log {
+    let array = |value: Value| match value {
+        Value::Array(values) => values,
+        other => panic!("{other} is no array"),
+    };
+    let text = |value: &Value| match value {
+        Value::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => panic!("{other} is no text"),
+    };
+    let id = |value: &Value| match text(value).split_once('-').unwrap() {
+        ("0", "0") => None,
+        (ms, seq) => Some(seq.parse::<u64>().unwrap()).filter(|_| ms == "1"),
+    };
+    let mut log = Log::default();
+    for entry in array(harness.run(&format!("XRANGE {key} - +"))) {
+        let entry = array(entry);
+        log.entries.insert(id(&entry[0]).unwrap(), text(&array(entry[1].clone())[1]));
+    }
+    let info = array(harness.run(&format!("XINFO STREAM {key}")));
+    log.last = id(&info[7]);
+    assert_eq!(info[1], Value::Integer(log.entries.len() as i64), "length of {key}");
+    for group in array(harness.run(&format!("XINFO GROUPS {key}"))) {
+        let group = array(group);
+        let pending = array(harness.run(&format!("XPENDING {key} g - + 1000")));
+        let ids: BTreeSet<u64> = pending.into_iter().map(|entry| id(&array(entry)[0]).unwrap()).collect();
+        assert_eq!(group[5], Value::Integer(ids.len() as i64), "what is pending of {key}");
+        log.group = Some((id(&group[7]), ids));
+    }
+    log
+}
+
 /// What the server says that it holds.
 fn held(harness: &mut Harness) -> Model {
     let text = |value: &Value| match value {
@@ -411,6 +545,7 @@ fn held(harness: &mut Harness) -> Model {
                 );
                 Held::Board(board)
             }
+            b"stream" => Held::Log(held_log(harness, key)),
             other => panic!("{}", other.escape_ascii()),
         };
         model.insert(key, held);
@@ -514,6 +649,11 @@ proptest! {
 
     #[test]
     fn sorted_sets_survive_a_crash_at_any_call(steps in steps(boards())) {
+        check_fates(steps);
+    }
+
+    #[test]
+    fn streams_survive_a_crash_at_any_call(steps in steps(logs())) {
         check_fates(steps);
     }
 }

@@ -106,7 +106,8 @@ impl Connection {
                 (Some(Ok(operation)), _) => {
                     parts.push(Part::Storage(noted()));
                     bytes += args.frame_len();
-                    writes |= call.command.writes();
+                    // Only the writer knows what becomes of one that finds nothing to wait for.
+                    writes |= call.command.writes() || operation.waits().is_some();
                     let Foreseen { db, protocol } = foreseen;
                     steps.push(Step::Run(storage_command(&call, operation, args, db, protocol, silent)));
                 }
