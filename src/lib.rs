@@ -8,6 +8,7 @@
 //! | [`runtime`] | both runtimes: start-up, health, drain, stop |
 //! | [`network`] | listens, accepts, one loop per connection (read `network/connection.rs` first) |
 //! | [`commands`] | the command table; one file per family |
+//! | [`scripting`] | Lua as scripts know it: interpreter, sandbox, libraries |
 //! | [`pubsub`] | publish/subscribe: who listens to what |
 //! | [`storage`] | the writer, the readers, group commit |
 //! | [`channel`] | the only crossing between the two runtimes |
@@ -40,6 +41,7 @@ pub mod pubsub;
 pub mod rdb;
 pub mod resp;
 pub mod runtime;
+pub mod scripting;
 pub mod server;
 pub mod storage;
 pub mod stream_id;

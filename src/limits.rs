@@ -264,3 +264,36 @@ pub const THREADS_MAX: i64 = 256;
 pub const HZ_MIN: i64 = 1;
 /// See [`HZ_MIN`].
 pub const HZ_MAX: i64 = 500;
+
+/// Stack of a thread that runs commands: scripts nest, in Lua and in what they call. Only what is used of it takes memory.
+pub const ENGINE_THREAD_STACK_BYTES: usize = 16 << 20;
+
+// ---- Scripts ------------------------------------------------------------------------------------------------------
+
+/// Scripts that are remembered (EVALSHA). Past it the oldest that came by EVAL goes: its client finds out by NOSCRIPT, and
+/// sends it again. What came by SCRIPT LOAD stays; another one is refused.
+pub const SCRIPTS_MAX: usize = 4096;
+/// Bytes of their texts, by the same rule.
+pub const SCRIPTS_BYTES_MAX: usize = 64 << 20;
+/// Bytes that one script may use.
+pub const SCRIPT_MEMORY_BYTES_MAX: usize = 256 << 20;
+/// An interpreter that holds more than this after a script tidies up.
+pub const SCRIPT_MEMORY_KEPT_BYTES: usize = 16 << 20;
+/// Instructions, and steps of other work, of one script: some seconds. Usually the time runs out first.
+pub const SCRIPT_INSTRUCTIONS_MAX: u64 = 1_000_000_000;
+/// So many pass before it is looked whether a script must end.
+pub const SCRIPT_STEPS_UNWATCHED: u64 = 10_000;
+/// How many items of a pattern may be open at the same time.
+pub const SCRIPT_PATTERN_DEPTH_MAX: usize = 200;
+/// Values that `unpack` gives at once.
+pub const SCRIPT_UNPACKED_MAX: usize = 7_900;
+/// Bytes of what a script returns.
+pub const SCRIPT_REPLY_BYTES_MAX: usize = 256 << 20;
+/// Tables within one another in what a script returns: no more than any client has to take.
+pub const SCRIPT_REPLY_DEPTH_MAX: usize = NESTING_MAX;
+/// Bytes that one script may write, for they are committed at once.
+pub const SCRIPT_WRITTEN_BYTES_MAX: usize = 512 << 20;
+/// Interpreters that are kept for the next script.
+pub const SCRIPT_MACHINES_KEPT: usize = 8;
+/// Tables within one another in JSON that scripts write or read.
+pub const SCRIPT_JSON_DEPTH_MAX: usize = 1000;

@@ -85,15 +85,15 @@ pub fn format_f64(value: f64) -> NumberText {
         // Most scores are small whole numbers, whose digits are exact.
         NumberText::from_slice(itoa::Buffer::new().format(value as i64).as_bytes())
     } else {
-        format_17g(value)
+        format_significant(value, 17)
     }
 }
 
-/// `%.17g` of a finite number: 17 significant digits without trailing zeros, with an exponent where the point would be
-/// far from the digits.
-fn format_17g(value: f64) -> NumberText {
+/// `%.<count>g` of a finite number: `count` (from 1 to 17) significant digits without trailing zeros, with an exponent where
+/// the point would be far from the digits.
+pub fn format_significant(value: f64, count: usize) -> NumberText {
     let mut scientific = NumberText::new();
-    write!(Sink(&mut scientific), "{:.16e}", value.abs()).expect("invariant: a sink takes everything");
+    write!(Sink(&mut scientific), "{:.*e}", count - 1, value.abs()).expect("invariant: a sink takes everything");
     let at = memchr::memchr(b'e', &scientific).expect("invariant: scientific notation has an exponent");
     let exponent = parse_i64(&scientific[at + 1..]).expect("invariant: the exponent is an integer");
     let mut digits: SmallVec<[u8; 17]> = scientific[..at].iter().copied().filter(|&byte| byte != b'.').collect();
@@ -111,7 +111,7 @@ fn format_17g(value: f64) -> NumberText {
             text.extend((exponent..-1).map(|_| b'0'));
             text.extend_from_slice(&digits);
         }
-        0..17 => {
+        0.. if exponent < count as i64 => {
             let whole = exponent as usize + 1;
             digits.resize(digits.len().max(whole), b'0');
             push_with_point(&mut text, &digits, whole);

@@ -153,7 +153,7 @@ const RULES: &[fn(&Row) -> Option<String>] = &[
         (has(Flag::Write) && has(Flag::Readonly)).then(|| "both write and readonly".into())
     },
     |row| {
-        let stored = matches!(row.command.run, Run::Storage(_));
+        let stored = matches!(row.command.run, Run::Storage(_) | Run::Script(_));
         (row.command.writes() && !stored).then(|| "writes, but does not run in the storage runtime".into())
     },
     |row| repeated(row.command.flags.iter().map(|flag| flag.name())).map(|flag| format!("flag {flag} twice")),

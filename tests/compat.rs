@@ -41,7 +41,7 @@ use bulkhead::commands::table;
 use families::{ALLOWED, EXCLUDED, FAMILIES, callables, covers};
 use grammar::Grammar;
 use pair::{FLAGS, Pair};
-use sequence::parse_all;
+use sequence::{line, parse_all};
 use support::{Client, Server};
 
 /// How many sequences a run without `COMPAT_SEQUENCES` compares.
@@ -65,6 +65,29 @@ fn what_once_disagreed_agrees() {
         .filter_map(|sequence| pair.run(sequence).err().map(|mismatch| mismatch.transcript(sequence)))
         .collect();
     assert!(failures.is_empty(), "{} of {} disagree again:\n{}", failures.len(), sequences.len(), failures.join("\n"));
+}
+
+#[test]
+fn written_scripts_get_the_same_replies_from_both_servers() {
+    check_written(include_str!("compat/scripts.txt"));
+}
+
+/// Runs sequences, call by call: what disagrees does not hide what comes after it.
+fn check_written(text: &str) {
+    let (ours, theirs) = (Server::start(FLAGS), Server::start_redis(FLAGS));
+    let mut pair = Pair::new(ours.port, theirs.port);
+    let mut failures = Vec::new();
+    for mut sequence in parse_all(text) {
+        while let Err(mismatch) = pair.run(&sequence) {
+            let call = mismatch.at.map(|at| sequence.calls.remove(at));
+            let call = call.as_ref().map_or("# What is left differs.".into(), |call| line(call));
+            failures.push(format!("{call}\n# expected: {}\n# got:      {}", mismatch.theirs, mismatch.ours));
+            if mismatch.at.is_none() {
+                break;
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} disagreements:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]

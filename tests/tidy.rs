@@ -115,6 +115,20 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        name: "the interpreter has one user",
+        applies: |path| in_product(path) && !path.starts_with("src/scripting/"),
+        find: |source| {
+            let paths = paths(&source.code).into_iter().filter(|(_, path)| path.starts_with("mlua::"));
+            paths
+                .map(|(at, path)| {
+                    (line_at(&source.code, at), format!("{path}: only src/scripting knows the interpreter"))
+                })
+                .collect()
+        },
+        bad: &[("src/commands/scripting/a.rs", "use mlua::Lua;"), ("src/storage/a.rs", "fn f(lua: &mlua::Lua) {}")],
+        good: &[("src/scripting/a.rs", "use mlua::Lua;"), ("src/commands/a.rs", "/// See `mlua::Lua`.\nfn f() {}")],
+    },
+    Rule {
         name: "unsafe code has one home",
         applies: |path| in_product(path) && path != "src/engine/ffi.rs",
         find: |source| mentions(&source.code, "unsafe", "unsafe code belongs into src/engine/ffi.rs, or nowhere"),
@@ -249,8 +263,21 @@ const MAY_HOLD_UNUSED: &[(&str, &str)] =
 /// The rooms, from the street door down to the cellar, as src/lib.rs describes them: each may use those below it, and
 /// the shelf.
 const ROOMS: &[&str] = &[
-    "main", "lib", "server", "runtime", "network", "commands", "pubsub", "storage", "channel", "types", "keyspace",
-    "layout", "env", "engine",
+    "main",
+    "lib",
+    "server",
+    "runtime",
+    "network",
+    "commands",
+    "scripting",
+    "pubsub",
+    "storage",
+    "channel",
+    "types",
+    "keyspace",
+    "layout",
+    "env",
+    "engine",
 ];
 
 /// Used by all; each may use those after it only.

@@ -15,7 +15,7 @@ mod waiters;
 use breaker::Breaker;
 pub use breaker::BreakerState;
 pub use client::{GaveUp, InFlight, Outgoing, StorageClient, Submitted};
-pub use events::KeyEventQueue;
+pub use events::{Announcement, KeyEventQueue};
 pub use gate::{Epoch, Gate, Tenure};
 pub use received::Received;
 pub use waiters::{Parked, Turn, Waiter, Waiters};

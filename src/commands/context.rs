@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::CommandTable;
+use super::scripting::Scripting;
 use super::table::Call;
 use crate::channel::{KeyEventQueue, StorageClient, Waiters};
 use crate::config::{ConfigSetError, LiveConfig, Pairs};
@@ -188,6 +189,7 @@ pub struct Server {
     pub env: Env,
     pub config: Arc<LiveConfig>,
     pub commands: CommandTable,
+    pub scripting: Scripting,
     pub clients: Clients,
     pub stats: Arc<ServerStats>,
     pub storage: StorageClient,

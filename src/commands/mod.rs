@@ -7,6 +7,7 @@
 
 pub mod context;
 pub mod parse;
+pub mod scripting;
 pub mod secrets;
 pub mod spec;
 pub mod table;
@@ -25,7 +26,6 @@ mod introspection;
 mod keys;
 mod lists;
 mod pubsub;
-mod scripting;
 mod server;
 mod sets;
 mod sorted_sets;

@@ -78,9 +78,10 @@ impl Command {
         self.has(Flag::Write) || self.keys.iter().any(|spec| spec.flags.contains(&"RW"))
     }
 
-    /// Whether MONITOR shows it: what operators do is none of anybody's business.
+    /// Whether MONITOR shows it: what operators do is none of anybody's business. Redis shows scripts in spite of their flag.
     pub fn is_shown_to_monitors(&self) -> bool {
-        !self.has(Flag::SkipMonitor) && !self.has(Flag::Admin)
+        let is_script = matches!(self.run, Run::Script(_));
+        (is_script || !self.has(Flag::SkipMonitor)) && !self.has(Flag::Admin)
     }
 
     /// ACL categories with their `@`, in Redis' order of derivation: those of the flags, then the row's own.
@@ -122,7 +123,24 @@ pub enum Run {
     /// In the storage runtime: on a reader, or on the writer if the row is flagged [`Flag::Write`] or another command
     /// of the same pipeline is. The function parses on the network side and does no work.
     Storage(fn(&CommandArgs) -> Result<Box<dyn Operation>, CommandError>),
+    /// As [`Run::Storage`], of a command that needs its server and its client there, too: those of scripts, which may call
+    /// almost any other.
+    Script(ScriptParser),
 }
+
+impl Run {
+    /// What storage is to run of a call by the client of `session`; `None`: nothing, or what only the handler knows.
+    pub fn operation(self, session: &Session, args: &CommandArgs) -> Option<Result<Box<dyn Operation>, CommandError>> {
+        match self {
+            Run::Storage(parse) => Some(parse(args)),
+            Run::Script(parse) => Some(parse(session, args)),
+            Run::Container | Run::Session(_) | Run::Server(_) => None,
+        }
+    }
+}
+
+/// Parses a command for a client whose server it will need.
+pub type ScriptParser = fn(&Session, &CommandArgs) -> Result<Box<dyn Operation>, CommandError>;
 
 /// Runs a command on the network side: writes its reply, or fails and the error becomes the reply.
 pub type NetworkHandler = fn(&mut Session, &CommandArgs, &mut ReplyBuffer) -> Result<Next, CommandError>;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::network_tests::TestClient;
 use super::{Command, CommandTable, Operation, Run};
 use crate::config::EncodingsConfig;
 use crate::engine::memory::{MemoryDisk, MemoryEngine};
@@ -84,8 +85,7 @@ impl Harness {
             return Ok(());
         }
         let command = self.commands.resolve(args)?.command;
-        let Run::Storage(parse) = command.run else { panic!("{} does not run in storage", command.name) };
-        let operation = parse(args)?;
+        let operation = operation(command, args)?;
         if command.writes() || operation.waits().is_some() {
             self.write(|keyspace| match operation.run(keyspace, reply) {
                 // Its time is out at once.
@@ -171,6 +171,16 @@ impl Harness {
             assert_eq!(found, expected, "reply to {command}");
         }
     }
+}
+
+thread_local! {
+    /// The server of those commands that need one besides their data: scripts.
+    static CLIENT: TestClient = TestClient::new();
+}
+
+fn operation(command: &Command, args: &CommandArgs) -> Result<Box<dyn Operation>, CommandError> {
+    let operation = CLIENT.with(|client| command.run.operation(&client.session, args));
+    operation.unwrap_or_else(|| panic!("{} does not run in storage", command.name))
 }
 
 /// Runs a script against a fresh server.

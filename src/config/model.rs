@@ -233,6 +233,8 @@ pub struct CommandsConfig {
     pub renames: Vec<Rename>,
     /// `notify-keyspace-events`: a set of letters, `A` spelled as such; empty: off.
     pub keyspace_events: String,
+    /// `busy-reply-threshold`: how long a script may run; 0: as long as its client waits.
+    pub script_time_ms: u64,
 }
 
 /// One `rename-command`.

@@ -126,7 +126,6 @@ const ACL: &str = "this version has one user, whose password is requirepass";
 const THREADING: &str = "network-threads and storage-threads say how many threads serve";
 const SYSTEM: &str = "this is left to the init system and the operating system";
 const LOOKS: &str = "this only concerns how redis-server looks in a process list, on a console or after a crash";
-const NO_SCRIPTS: &str = "this version runs no scripts";
 const ON_DISK: &str = "values are laid out for the disk";
 const LATENCY: &str = "latencies are always recorded, in fixed histograms";
 const CACHING: &str = "this version does not track keys for clients";
@@ -312,6 +311,9 @@ pub static DIRECTIVES: &[Directive] = &[
     active(COMMANDS, "notify-keyspace-events", Kind::Special(value::keyspace_events), "",
         |c, v| c.commands.keyspace_events = String::from_utf8_lossy(v.bytes()).into_owned(),
         "Events published to subscribers: a set of the letters KEg$lshzxetdmnA; empty publishes none."),
+    active(COMMANDS, "busy-reply-threshold", LONG, "5000", |c, v| c.commands.script_time_ms = v.number(),
+        "Milliseconds that a script may run; then it is ended, and nothing of what it did stays. It never runs longer than \
+         request-timeout, or half of watchdog-timeout; 0 sets no other bound.").alias("lua-time-limit"),
 
     // Encodings
     active(ENCODINGS, "hash-max-listpack-entries", LONG, "512",
@@ -430,7 +432,6 @@ pub static DIRECTIVES: &[Directive] = &[
     accepted(ON_DISK, "list-compress-depth", INT, "0"),
     accepted(ON_DISK, "list-max-listpack-size", integer(i32::MIN as i64, i32::MAX as i64), "-2")
         .alias("list-max-ziplist-size"),
-    accepted(NO_SCRIPTS, "busy-reply-threshold", LONG, "5000").alias("lua-time-limit"),
 
     // Accepted: replication
     accepted(REPLICATION, "replicaof", Kind::List(value::primary), "").alias("slaveof").fixed()

@@ -286,7 +286,7 @@ fn a_file_a_redis_user_would_write_means_what_it_says() {
     assert_eq!(loaded.file, Some("/etc/b.conf".into()));
     assert_eq!(
         loaded.without_effect_notice().unwrap(),
-        "These directives are accepted but have no effect in Bulkhead: busy-reply-threshold, io-threads, replica-priority, save"
+        "These directives are accepted but have no effect in Bulkhead: io-threads, replica-priority, save"
     );
     assert_eq!(load_text("port 1").unwrap().without_effect_notice(), None);
 }

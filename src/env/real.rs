@@ -26,6 +26,7 @@ use super::{
 use crate::config::{Config, Machine};
 use crate::engine::thread::mark_engine_thread;
 use crate::engine::{Engine, EngineError};
+use crate::limits;
 use crate::observe::{HostFacts, PoolUsage, ProcessUsage};
 
 /// The production environment.
@@ -114,6 +115,7 @@ impl Runtimes for RealRuntimes {
     fn build(&self, spec: DomainSpec) -> io::Result<Arc<dyn Domain>> {
         let index = AtomicUsize::new(0);
         let mut builder = Builder::new_multi_thread();
+        builder.thread_stack_size(limits::ENGINE_THREAD_STACK_BYTES);
         builder.worker_threads(spec.threads).enable_all();
         builder.thread_name_fn(move || format!("{}-{}", spec.name, index.fetch_add(1, Ordering::Relaxed)));
         if spec.engine_on_workers {
@@ -145,7 +147,7 @@ impl Domain for TokioDomain {
             return Ok(());
         }
         let handle = self.handle.clone();
-        std::thread::Builder::new().name(name).spawn(move || {
+        std::thread::Builder::new().name(name).stack_size(limits::ENGINE_THREAD_STACK_BYTES).spawn(move || {
             mark_engine_thread();
             handle.block_on(body);
         })?;

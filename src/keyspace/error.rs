@@ -51,6 +51,13 @@ pub enum CommandError {
     /// No error: a blocking command found nothing, and waits if it may.
     #[error("ERR internal error: a command that waits was not made to")]
     WouldWait,
+    /// A script ended with this error. What it had done by then stays, as in Redis.
+    #[error("{}", String::from_utf8_lossy(.text))]
+    Script {
+        text: Vec<u8>,
+        /// A command of the script's has failed and was counted for it.
+        is_counted: bool,
+    },
     /// Our own bug, contained: the command had no effect.
     #[error("ERR internal error, the command was not executed; see the server's log")]
     Internal,
@@ -87,7 +94,7 @@ impl CommandError {
     pub fn reply_text(&self) -> Cow<'_, [u8]> {
         match self {
             CommandError::Custom(text) => Cow::Borrowed(text.as_bytes()),
-            CommandError::Echo(text) => Cow::Borrowed(text),
+            CommandError::Echo(text) | CommandError::Script { text, .. } => Cow::Borrowed(text),
             other => Cow::Owned(other.to_string().into_bytes()),
         }
     }

@@ -16,7 +16,7 @@ mod watch;
 
 pub use databases::{DatabaseMap, KeyspaceStats, flushed_databases};
 pub use error::{CommandError, echoed};
-pub use notify::{EventClass, EventMask, KeyEvent};
+pub use notify::{EventClass, EventMask, KeyEvent, Publication};
 pub use objects::DeadObjects;
 pub use operation::{Operation, Wait, run_waiting};
 pub use ready::ReadyKey;
@@ -78,6 +78,15 @@ pub struct Keyspace<'v> {
     expired: watch::Expired,
     ready: ready::Ready,
     pub events: KeyspaceEvents,
+}
+
+/// How far the running operation had come: see [`Keyspace::savepoint`].
+pub struct Savepoint {
+    databases: Arc<DatabaseMap>,
+    effects: usize,
+    notices: notify::NoticesMark,
+    expired: usize,
+    ready: usize,
 }
 
 /// A key that was looked up: what is stored for it, and where. Changing it costs no second lookup.
@@ -194,6 +203,26 @@ impl<'v> Keyspace<'v> {
         self.expired.undo();
         self.ready.undo();
         self.txn.undo();
+    }
+
+    /// Ends one of the commands that the running operation consists of: [`Keyspace::undo_to`] comes back here.
+    pub fn savepoint(&mut self) -> Savepoint {
+        Savepoint {
+            databases: self.databases.clone(),
+            effects: self.txn.mark(),
+            notices: self.notices.mark(),
+            expired: self.expired.mark(),
+            ready: self.ready.mark(),
+        }
+    }
+
+    /// Takes back what the running operation has done since `savepoint`, and nothing else.
+    pub fn undo_to(&mut self, savepoint: Savepoint) {
+        self.databases = savepoint.databases;
+        self.txn.undo_to(savepoint.effects);
+        self.notices.undo_to(savepoint.notices);
+        self.expired.undo_to(savepoint.expired);
+        self.ready.undo_to(savepoint.ready);
     }
 
     /// The map of databases as this group has left it, for the writer to publish after the commit.

@@ -91,6 +91,15 @@ pub struct KeyEvent {
     pub key: Bytes,
 }
 
+/// A message that an operation publishes (PUBLISH in a script), once it is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    pub channel: Bytes,
+    pub payload: Bytes,
+    /// SPUBLISH
+    pub is_shard: bool,
+}
+
 /// The events of a group so far.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
@@ -100,17 +109,34 @@ pub(super) struct Notices {
     kept: usize,
     /// What comes behind everything else that the running operation says.
     last: Vec<KeyEvent>,
+    publications: Vec<Publication>,
+    publications_kept: usize,
 }
+
+/// How many events and publications there were at some moment.
+pub(super) type NoticesMark = (usize, usize);
 
 impl Notices {
     pub(super) fn keep(&mut self) {
-        self.events.append(&mut self.last);
-        self.kept = self.events.len();
+        let (events, publications) = self.mark();
+        (self.kept, self.publications_kept) = (events, publications);
     }
 
     pub(super) fn undo(&mut self) {
+        self.undo_to((self.kept, self.publications_kept));
+    }
+
+    /// Ends a part of the running operation.
+    pub(super) fn mark(&mut self) -> NoticesMark {
+        self.events.append(&mut self.last);
+        (self.events.len(), self.publications.len())
+    }
+
+    /// Takes back what was said since.
+    pub(super) fn undo_to(&mut self, (events, publications): NoticesMark) {
         self.last.clear();
-        self.events.truncate(self.kept);
+        self.events.truncate(events);
+        self.publications.truncate(publications);
     }
 }
 
@@ -169,6 +195,17 @@ impl Keyspace<'_> {
         {
             self.notices.last.push(KeyEvent { db, name: event, key: key.clone() });
         }
+    }
+
+    /// Publishes a message once all this is committed.
+    pub fn publish(&mut self, publication: Publication) {
+        self.notices.publications.push(publication);
+    }
+
+    /// Hands over what was published since the last time. To be sent only once what went with it is committed.
+    pub fn take_publications(&mut self) -> Vec<Publication> {
+        self.notices.publications_kept = 0;
+        std::mem::take(&mut self.notices.publications)
     }
 
     /// Hands over the events since the last time, in the order in which they happened. To be told to others only once

@@ -57,7 +57,15 @@ impl Ready {
     }
 
     pub(super) fn undo(&mut self) {
-        self.keys.truncate(self.kept);
+        self.undo_to(self.kept);
+    }
+
+    pub(super) fn mark(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn undo_to(&mut self, mark: usize) {
+        self.keys.truncate(mark);
     }
 }
 

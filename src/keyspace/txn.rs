@@ -114,6 +114,14 @@ impl<'v> Txn<'v> {
         if self.hurried { Err(TxnError::NeedsTime) } else { Ok(()) }
     }
 
+    /// To be asked before several reads that cannot be begun again half-way: refused where the view moves.
+    pub fn check_stands_still(&self) -> Result<(), TxnError> {
+        match self.consistency {
+            Consistency::Stable => Ok(()),
+            Consistency::OneRead { .. } => Err(TxnError::NeedsSnapshot),
+        }
+    }
+
     pub fn get(&mut self, cf: ColumnFamily, key: &[u8]) -> Result<Option<Bytes>, TxnError> {
         if let Consistency::OneRead { used } = &mut self.consistency
             && std::mem::replace(used, true)
@@ -183,7 +191,19 @@ impl<'v> Txn<'v> {
 
     /// Ends an operation: the overlay is again as [`Txn::keep`] left it last.
     pub fn undo(&mut self) {
-        while let Some((cf, key, previous)) = self.undo.pop() {
+        self.undo_to(0);
+    }
+
+    /// How much the running operation has changed, for [`Txn::undo_to`].
+    pub fn mark(&self) -> usize {
+        self.undo.len()
+    }
+
+    /// Takes back what the running operation has changed since `mark`.
+    pub fn undo_to(&mut self, mark: usize) {
+        while self.undo.len() > mark
+            && let Some((cf, key, previous)) = self.undo.pop()
+        {
             let map = &mut self.overlay[cf as usize];
             match previous {
                 Some(value) => map.insert(key, value),

@@ -147,7 +147,15 @@ impl Expired {
     }
 
     pub(super) fn undo(&mut self) {
-        self.keys.truncate(self.kept);
+        self.undo_to(self.kept);
+    }
+
+    pub(super) fn mark(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn undo_to(&mut self, mark: usize) {
+        self.keys.truncate(mark);
     }
 
     fn due(&self, meta_key: &[u8]) -> Option<u64> {

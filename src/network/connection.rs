@@ -447,22 +447,11 @@ impl Connection {
             self.enqueue(call, args);
             return Some(called);
         }
+        if let Some(operation) = call.command.run.operation(&self.session, &args) {
+            self.take_operation(call, &called, operation, args);
+            return Some(called);
+        }
         match call.command.run {
-            Run::Storage(parse) => match parse(&args) {
-                Ok(operation) if operation.waits().is_some() => {
-                    self.publish_last_command(&called);
-                    let (db, protocol, silent) = (self.session.db, self.session.protocol, self.is_silent());
-                    self.advance_reply_mode();
-                    let command = storage_command(&call, operation, args, db, protocol, silent);
-                    self.held = Some(Held::Wait(Arc::new(command)));
-                }
-                Ok(operation) => self.push_run(call, operation, args),
-                Err(error) if self.is_watched() => self.held = Some(Held::Refused(call, args, error)),
-                Err(error) => {
-                    call.counters.failed.add(1);
-                    self.finish_command(Err(error));
-                }
-            },
             // Monitors see what a client sent in its order.
             Run::Session(handler) if self.is_watched() => {
                 self.publish_last_command(&called);
@@ -475,8 +464,34 @@ impl Connection {
                 self.held = Some(Held::Call(call, handler, args));
             }
             Run::Container => self.reject(&args, CommandError::Arity(call.full_name())),
+            Run::Storage(_) | Run::Script(_) => unreachable!("invariant: these have an operation"),
         }
         Some(called)
+    }
+
+    /// Puts a command that runs in storage, or is refused for its arguments, into its place.
+    fn take_operation(
+        &mut self,
+        call: Call,
+        called: &Called,
+        operation: Result<Box<dyn Operation>, CommandError>,
+        args: CommandArgs,
+    ) {
+        match operation {
+            Ok(operation) if operation.waits().is_some() => {
+                self.publish_last_command(called);
+                let (db, protocol, silent) = (self.session.db, self.session.protocol, self.is_silent());
+                self.advance_reply_mode();
+                let command = storage_command(&call, operation, args, db, protocol, silent);
+                self.held = Some(Held::Wait(Arc::new(command)));
+            }
+            Ok(operation) => self.push_run(call, operation, args),
+            Err(error) if self.is_watched() => self.held = Some(Held::Refused(call, args, error)),
+            Err(error) => {
+                call.counters.failed.add(1);
+                self.finish_command(Err(error));
+            }
+        }
     }
 
     /// Whether this client may call this now, and if not, why.

@@ -14,10 +14,10 @@ use std::task::Poll;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::channel::KeyEventQueue;
+use crate::channel::{Announcement, KeyEventQueue};
 use crate::config::LiveConfig;
 use crate::glob;
-use crate::keyspace::{EventMask, KeyEvent};
+use crate::keyspace::{EventMask, KeyEvent, Publication};
 use crate::limits;
 use crate::observe::Mailbox;
 use message::Message;
@@ -122,12 +122,30 @@ impl Registry {
         self.topics.lock().of(topic).len()
     }
 
-    /// Publishes keyspace notifications as they come out of commits, for as long as the server lives.
+    /// How many subscriptions PUBLISH would reach now.
+    pub fn reach(&self, channel: &[u8]) -> usize {
+        let mut topics = self.topics.lock();
+        let direct = topics.of(Topic::Channel).get(channel).map_or(0, BTreeMap::len);
+        let patterns = topics.of(Topic::Pattern).iter().filter(|(pattern, _)| glob::matches(pattern, channel));
+        direct + patterns.map(|(_, listeners)| listeners.len()).sum::<usize>()
+    }
+
+    /// Publishes keyspace notifications, and what scripts publish, as they come out of commits, for as long as the server lives.
     pub async fn publish_events(self: Arc<Self>, queue: Arc<KeyEventQueue>) {
         loop {
             let events = queue.next().await;
             let mask = EventMask::parse(&self.config.current().commands.keyspace_events);
-            events.iter().for_each(|event| self.publish_event(event, mask));
+            for announcement in &events {
+                match announcement {
+                    Announcement::Event(event) => self.publish_event(event, mask),
+                    Announcement::Publication(Publication { channel, payload, is_shard: false }) => {
+                        self.publish(channel, payload);
+                    }
+                    Announcement::Publication(Publication { channel, payload, is_shard: true }) => {
+                        self.publish_shard(channel, payload);
+                    }
+                }
+            }
             take_turns().await;
         }
     }

@@ -85,6 +85,11 @@ impl ReplyBuffer {
 
     /// A status such as `PONG`; line breaks in it become spaces.
     pub fn simple(&mut self, status: &str) {
+        self.status(status.as_bytes());
+    }
+
+    /// A status that a client made up, of any bytes.
+    pub fn status(&mut self, status: &[u8]) {
         self.line(b'+', status);
     }
 

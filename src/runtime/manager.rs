@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::channel::{MessageChannel, StorageClient};
 use crate::commands::CommandTable;
 use crate::commands::context::{Reconfigure, Server};
+use crate::commands::scripting::Scripting;
 use crate::config::{Config, ConfigSetError, Directive, LiveConfig, Pairs, RocksDbConfig, RuntimeMode};
 use crate::engine::{Engine, EngineError};
 use crate::env::{Address, Domain, DomainSpec, Env, Random, ShutdownRequest};
@@ -91,6 +92,7 @@ impl RuntimeManager {
         let background = Arc::new(BackgroundTaskManager::new(env.clock.clone()));
         let server = Arc::new(Server {
             commands: CommandTable::new(&renames, &stats.commands),
+            scripting: Scripting::new(env.clock.clone()),
             clients: Clients::default(),
             stats,
             storage,

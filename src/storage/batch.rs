@@ -335,7 +335,7 @@ impl<'e> BatchProcessor<'e> {
             Ok(()) => {
                 state.surroundings().show(lines);
                 state.waiters.settle(&parked);
-                state.key_events.push(keyspace.take_key_events());
+                state.key_events.push_all(&mut keyspace);
                 // What the requests took of the channel is given back at once, not one by one: the network side counts there
                 // all the time.
                 let mut shares: Option<OwnedSemaphorePermit> = None;

@@ -87,7 +87,8 @@ pub enum Restart {
 }
 
 /// Runs `command` and appends its reply to `replies`: its error, if it failed. On `Err` it appended nothing.
-/// `keyspace` is left as the command left it; whether to keep that, `Ok(true)` says: it succeeded. It is a lap of `laps`.
+/// `keyspace` is left as the command left it; whether to keep that, `Ok(true)` says: it succeeded, or it is a script. It is a
+/// lap of `laps`.
 pub fn execute(
     state: Surroundings<'_>,
     command: &StorageCommand,
@@ -123,6 +124,7 @@ pub fn execute_by(
         state.stats.error_log.report(state.env.clock.now(), report);
         Err(CommandError::Internal)
     });
+    let mut failed = false;
     let outcome = match result {
         Ok(()) => Ok(true),
         Err(CommandError::Storage(TxnError::NeedsSnapshot)) => Err(Restart::Snapshot),
@@ -130,6 +132,7 @@ pub fn execute_by(
         Err(CommandError::Storage(TxnError::NeedsTime)) => Err(Restart::Time),
         Err(CommandError::WouldWait) => Err(Restart::Ready),
         Err(error) => {
+            failed = true;
             if let CommandError::Storage(cause) = &error {
                 let request = caller.request.as_ref().map(|id| id as &dyn Display);
                 let report =
@@ -140,8 +143,10 @@ pub fn execute_by(
             reply.rollback(mark);
             let text = error.to_string();
             reply.error(error.reply_text());
-            state.stats.count_error(&text);
-            Ok(false)
+            if !matches!(error, CommandError::Script { is_counted: true, .. }) {
+                state.stats.count_error(&text);
+            }
+            Ok(matches!(error, CommandError::Script { .. }))
         }
     };
     if outcome.is_err() || command.silent {
@@ -149,7 +154,7 @@ pub fn execute_by(
     }
     *replies = reply.into_bytes();
     if outcome.is_ok() {
-        let took = laps.end(&command.counters, outcome == Ok(false));
+        let took = laps.end(&command.counters, failed);
         let ran = Ran { args: &command.args, client: caller.client, took, is_fast: command.is_fast };
         let config = state.config.current();
         // No storage command has a secret among its arguments.

@@ -353,7 +353,7 @@ fn run_transaction(
         execute(state.surroundings(), command, caller, &mut laps, &mut keyspace, replies).map(drop)
     })?;
     state.take_events(keyspace.events);
-    state.key_events.push(keyspace.take_key_events());
+    state.key_events.push_all(&mut keyspace);
     transaction::show(transaction, state.surroundings(), caller, &mut laps);
     state.surroundings().show(laps.take_lines());
     Ok(parts)
@@ -382,7 +382,7 @@ fn run(
     match outcome {
         Ok(_) => {
             state.take_events(events);
-            state.key_events.push(key_events);
+            state.key_events.push_events(key_events);
             state.surroundings().show(laps.take_lines());
             Ok(())
         }

@@ -329,7 +329,21 @@ pub const FAMILIES: &[Family] = &[
         favourites: &[],
         templates: &["PUBLISH {value} {value}", "COMMAND GETKEYS SSUBSCRIBE {value} {value}"],
     },
-    Family { group: Group::Scripting, weight: 1, favourites: &[], templates: &[] },
+    Family {
+        group: Group::Scripting,
+        weight: 20,
+        favourites: &[("eval", 6), ("evalsha", 2), ("eval_ro", 2)],
+        templates: &[
+            "EVAL {script} 1 {key}",
+            "EVAL {script} 1 {key} {value}",
+            "EVAL {script} 1 {key} {integer}",
+            "EVAL {script} 2 {key} {key} {value}",
+            "EVAL {script} 0",
+            "EVAL_RO {script} 1 {key} {value}",
+            "EVALSHA {sha1} 1 {key}",
+            "SCRIPT LOAD {script}",
+        ],
+    },
     Family { group: Group::Transactions, weight: 2, favourites: &[], templates: &["WATCH {key}"] },
     // Answered as Redis answers with cluster mode off.
     Family {
@@ -374,6 +388,7 @@ pub const EXCLUDED: &[(&str, &str)] = &[
     ("memory|malloc-stats", "reports this server"),
     ("memory|stats", "reports this server"),
     ("pfselftest", "takes the real server a second, and its example runs it"),
+    ("script|debug", "there is no debugger here, and the real one would take over the connection"),
     ("lolwut", "prints this server's own picture"),
 ];
 

@@ -314,6 +314,40 @@ const ODD_PAYLOADS: &[&[u8]] = &[
     b"\x00\x01atrailing\x0a\x00\x5c\xfbV\x95B\xa2\xc3\x19",
 ];
 
+/// Each is run with some keys and arguments, or none.
+const SCRIPTS: &[&[u8]] = &[
+    b"return 1",
+    b"return {KEYS[1], ARGV[1], #KEYS, #ARGV}",
+    b"return redis.call('get', KEYS[1])",
+    b"return redis.call('set', KEYS[1], ARGV[1] or 'v')",
+    b"return redis.pcall('incrby', KEYS[1], ARGV[1])",
+    b"redis.call('set', KEYS[1], 'x') return redis.call('lpush', KEYS[1], 'y')",
+    b"redis.call('del', KEYS[1]) redis.call('rpush', KEYS[1], 1, 2.5, 'c') return redis.call('lrange', KEYS[1], 0, -1)",
+    b"redis.call('del', KEYS[1]) redis.call('hset', KEYS[1], 'f', ARGV[1] or 0) return redis.call('hgetall', KEYS[1])",
+    b"local ok, e = pcall(redis.call, 'hset', KEYS[1], 'f', 'v') return {ok, tostring(e):sub(1, 9)}",
+    b"redis.setresp(3) return redis.call('config', 'get', 'x')",
+    b"redis.call('select', ARGV[1] or 1) redis.call('set', 'k0', 'elsewhere') return redis.call('dbsize')",
+    b"redis.call('rename', KEYS[1], KEYS[2]) return redis.call('exists', KEYS[1], KEYS[2])",
+    b"redis.call('zadd', KEYS[1], 1, 'a', 2, 'b') return redis.call('zrange', KEYS[1], 0, -1, 'withscores')",
+    b"redis.call('sadd', KEYS[1], 'm') redis.call('nosuch')",
+    b"for i = 1, 70 do redis.call('rpush', KEYS[1], i) end error('done')",
+    b"redis.call('flushdb') redis.call('set', KEYS[1], 'new') error({err = 'CODE text'})",
+    b"redis.call('set', KEYS[1], '1', 'px', 100000) redis.call('incr', KEYS[1]) return redis.call('get', KEYS[1])",
+    b"return cjson.encode({ARGV[1], tonumber(ARGV[1])})",
+    b"#!lua flags=no-writes\nreturn redis.call('strlen', KEYS[1])",
+    b"#!lua flags=no-writes\nreturn redis.call('del', KEYS[1])",
+    b"return redis.call('eval', 'return 1', 0)",
+    b"x = 1",
+    b"return x",
+    b"return return",
+];
+/// Of the first of them, and of none.
+const DIGESTS: &[&[u8]] = &[
+    b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db",
+    b"E0E1F9FABFC9D4800C877A703B823AC0578FF8DB",
+    b"0000000000000000000000000000000000000000",
+];
+
 const COUNTS: &[&[u8]] = &[b"1", b"2", b"10", b"1000"];
 const TYPES: &[&[u8]] = &[b"string", b"list", b"hash", b"set", b"zset", b"stream", b"STRING", b"nosuch"];
 
@@ -334,6 +368,8 @@ pub fn value(dice: &mut Dice, name: &str, kind: ArgumentKind, odd: bool) -> Byte
         ("long", _) => (LONG_STRINGS, STRINGS),
         ("element" | "pivot", _) => (&[b"a", b"b", b"c", b"1", b"hello world"], STRINGS),
         ("type", _) => (TYPES, STRINGS),
+        ("script", _) => (SCRIPTS, STRINGS),
+        ("sha1", _) => (DIGESTS, STRINGS),
         ("field", _) => (NAMES, STRINGS),
         ("member", _) => (MEMBERS, ODD_MEMBERS),
         ("score", _) => (SCORES, ODD_DOUBLES),

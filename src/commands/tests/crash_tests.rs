@@ -237,6 +237,16 @@ fn logs() -> BoxedStrategy<Call> {
     .boxed()
 }
 
+/// The same commands, each the first half of a script, or all of it; the second half is an error.
+fn scripted(of_a_type: BoxedStrategy<Call>) -> BoxedStrategy<Call> {
+    let script = prop_oneof![
+        Just("return redis.call(unpack(ARGV))"),
+        Just("redis.call(unpack(ARGV)) error('behind it')"),
+        Just("redis.pcall('SET') redis.pcall('BITOP', 'AND', 'a') return redis.pcall(unpack(ARGV))"),
+    ];
+    (of_a_type, script).prop_map(|(inner, script)| call(&["EVAL", script, "0"], inner.args, inner.change)).boxed()
+}
+
 fn list<'m>(model: &'m mut Model, key: &'static str) -> &'m mut Vec<String> {
     match model.entry(key).or_insert_with(|| Held::List(Vec::new())) {
         Held::List(list) => list,
@@ -452,14 +462,15 @@ impl View for Dying<'_> {
 /// written.
 fn attempt(harness: &mut Harness, args: &CommandArgs, calls: u64) -> bool {
     let command = harness.commands.resolve(args).unwrap().command;
-    let Run::Storage(parse) = command.run else { panic!("{} does not run in storage", command.name) };
-    let operation = parse(args).unwrap();
+    let operation = operation(command, args).unwrap();
     let engine = harness.engine.clone();
     let view = Dying { engine: &engine, disk: &harness.disk, calls_left: AtomicU64::new(calls) };
     let mut keyspace = harness.keyspace(Txn::writer(&view));
     match operation.run(&mut keyspace, &mut ReplyBuffer::new(Protocol::Resp2)) {
         Ok(()) => {}
         Err(CommandError::Storage(TxnError::Engine(EngineError::Closed))) => return false,
+        // What it did stays.
+        Err(CommandError::Script { .. }) => {}
         Err(_) => keyspace.undo(),
     }
     keyspace.keep();
@@ -654,6 +665,13 @@ proptest! {
 
     #[test]
     fn streams_survive_a_crash_at_any_call(steps in steps(logs())) {
+        check_fates(steps);
+    }
+
+    #[test]
+    fn scripts_survive_a_crash_at_any_call(
+        steps in prop_oneof![steps(scripted(texts())), steps(scripted(lists())), steps(scripted(boards()))]
+    ) {
         check_fates(steps);
     }
 }

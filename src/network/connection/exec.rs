@@ -98,9 +98,8 @@ impl Connection {
         for Queued { call, args } in queue {
             let noted = || (is_watched && call.command.is_shown_to_monitors()).then(|| (args.clone(), foreseen.db));
             let operation = match call.command.run {
-                Run::Storage(parse) => Some(parse(&args)),
                 Run::Server(_) => foreseen_operation(call.command, &args),
-                Run::Session(_) | Run::Container => None,
+                run => run.operation(&self.session, &args),
             };
             match (operation, call.command.run) {
                 (Some(Ok(operation)), _) => {
@@ -122,7 +121,7 @@ impl Connection {
                     foreseen.take_in(call.command, &args, &self.session);
                     parts.push(Part::Here(call, handler, args));
                 }
-                (None, Run::Container | Run::Storage(_)) => {
+                (None, Run::Container | Run::Storage(_) | Run::Script(_)) => {
                     unreachable!("invariant: a container is refused before it is queued, and storage has an operation")
                 }
             }

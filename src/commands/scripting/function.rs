@@ -1,25 +1,17 @@
 //! FUNCTION, as far as there is something to say while there are no functions: there are none to list, and nothing is left
 //! to flush. Tools that empty a server before they use it do so.
 //!
-//! What would make a function or a script is absent rather than refusing.
+//! What would make a function is absent rather than refusing.
 
-use super::parse::Args;
-use super::{Argument, Command, CommandError, Flag, Group, Next, Operation, Run, Session, echoed, introspection};
+use super::BASE as SCRIPTING;
+use crate::commands::parse::Args;
+use crate::commands::{Argument, Command, CommandError, Flag, Next, Operation, Run, Session, echoed, introspection};
 use crate::keyspace::Keyspace;
 use crate::resp::{CommandArgs, ReplyBuffer};
 
-pub static COMMANDS: &[&Command] = &[&FUNCTION];
+const BASE: Command = Command { since: "7.0.0", arity: -2, flags: &[Flag::Noscript], ..SCRIPTING };
 
-const BASE: Command = Command {
-    group: Group::Scripting,
-    since: "7.0.0",
-    arity: -2,
-    flags: &[Flag::Noscript],
-    categories: &["@scripting"],
-    ..Command::BASE
-};
-
-static FUNCTION: Command = Command {
+pub(super) static FUNCTION: Command = Command {
     name: "function",
     summary: "A container for function commands",
     complexity: "Depends on subcommand.",
