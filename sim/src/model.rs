@@ -19,6 +19,18 @@ pub enum Datum {
     Set(BTreeSet<Vec<u8>>),
     /// Members and their scores, which are whole numbers here.
     Sorted(BTreeMap<Vec<u8>, i64>),
+    Stream(Stream),
+}
+
+/// A stream, whose ids are all of one millisecond, and its one consumer group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stream {
+    /// Field and value, by id.
+    entries: BTreeMap<i64, [Vec<u8>; 2]>,
+    /// The next id.
+    next: i64,
+    /// What the group delivers next, and what is pending.
+    group: Option<(i64, BTreeSet<i64>)>,
 }
 
 impl Datum {
@@ -29,12 +41,13 @@ impl Datum {
             Datum::Hash(_) => "hash",
             Datum::Set(_) => "set",
             Datum::Sorted(_) => "zset",
+            Datum::Stream(_) => "stream",
         }
     }
 
     fn is_empty(&self) -> bool {
         match self {
-            Datum::Str(_) => false,
+            Datum::Str(_) | Datum::Stream(_) => false,
             Datum::List(list) => list.is_empty(),
             Datum::Hash(hash) => hash.is_empty(),
             Datum::Set(set) => set.is_empty(),
@@ -131,6 +144,8 @@ const READS: &[&str] = &[
     "ZRANGE",
     "TTL",
     "PTTL",
+    "XLEN",
+    "XRANGE",
 ];
 
 /// The command's name, in capitals.
@@ -161,6 +176,8 @@ pub fn touches(db: usize, args: &[Vec<u8>]) -> Touches {
         "MSET" | "MSETNX" => keys(&args[1..].iter().step_by(2).cloned().collect::<Vec<_>>()),
         "RENAME" | "RENAMENX" | "COPY" | "LMOVE" | "BLMOVE" => keys(&args[1..3]),
         "BLPOP" | "BRPOP" | "BZPOPMIN" => keys(&args[1..args.len() - 1]),
+        "XGROUP" => keys(&args[2..3]),
+        "XREADGROUP" => keys(&args[args.len() - 2..args.len() - 1]),
         _ if args.len() > 1 => keys(&args[1..2]),
         _ => Touches::Nothing,
     }
@@ -201,6 +218,7 @@ pub fn apply(state: &mut State, db: usize, args: &[Vec<u8>]) -> Option<Expected>
         "HSET" | "HGET" | "HDEL" | "HLEN" | "HGETALL" | "HINCRBY" | "HEXISTS" => hash(state, db, &name, args),
         "SADD" | "SREM" | "SCARD" | "SMEMBERS" | "SISMEMBER" => set(state, db, &name, args),
         "ZADD" | "ZREM" | "ZCARD" | "ZSCORE" | "ZINCRBY" | "ZRANGE" => sorted(state, db, &name, args),
+        "XADD" | "XLEN" | "XRANGE" | "XDEL" | "XGROUP" | "XREADGROUP" | "XACK" => stream(state, db, &name, args),
         _ => return None,
     };
     Some(result.unwrap_or_else(|stopped| stopped))
@@ -524,6 +542,67 @@ fn sorted(state: &mut State, db: usize, name: &str, args: &[Vec<u8>]) -> Result<
     })
 }
 
+/// `XADD key [MAXLEN n] 1-* field value`, `XGROUP CREATE key g 0 MKSTREAM`, `XREADGROUP GROUP g c COUNT n STREAMS key >`.
+fn stream(state: &mut State, db: usize, name: &str, args: &[Vec<u8>]) -> Result<Expected, Stopped> {
+    let key = match name {
+        "XGROUP" => &args[2],
+        "XREADGROUP" => &args[args.len() - 2],
+        _ => &args[1],
+    };
+    let place = (db, key.clone());
+    let number = |id: &Vec<u8>| parse(id.strip_prefix(b"1-").unwrap_or(id));
+    let ids = |args: &[Vec<u8>]| args.iter().map(number).collect::<Result<Vec<i64>, Stopped>>();
+    let entry = |(id, parts): (&i64, &[Vec<u8>; 2])| {
+        let parts = parts.iter().map(|part| bulk(part)).collect();
+        Value::Array(vec![bulk(format!("1-{id}").as_bytes()), Value::Array(parts)])
+    };
+    match (state.get(&place), name) {
+        (Some(Datum::Stream(_)), _) => {}
+        (Some(_), _) => return Err(WRONG_TYPE),
+        (None, "XADD" | "XGROUP") => drop(state.insert(place.clone(), Datum::Stream(Stream::default()))),
+        (None, "XREADGROUP") => return Err(Expected::Error("NOGROUP")),
+        (None, "XRANGE") => return Ok(Expected::Exactly(Value::Array(Vec::new()))),
+        (None, _) => return Ok(integer(0)),
+    }
+    let Some(Datum::Stream(stream)) = state.get_mut(&place) else { return Err(WRONG_TYPE) };
+    match name {
+        "XADD" => {
+            let [.., field, value] = args else { return Err(Expected::Error("ERR")) };
+            let id = stream.next;
+            stream.next += 1;
+            stream.entries.insert(id, [field.clone(), value.clone()]);
+            let most = if args.len() > 5 { parse(&args[3])? as usize } else { usize::MAX };
+            while stream.entries.len() > most {
+                stream.entries.pop_first();
+            }
+            Ok(Expected::Exactly(bulk(format!("1-{id}").as_bytes())))
+        }
+        "XLEN" => Ok(integer(stream.entries.len() as i64)),
+        "XRANGE" => Ok(Expected::Exactly(Value::Array(stream.entries.iter().map(entry).collect()))),
+        "XDEL" => Ok(integer(ids(&args[2..])?.iter().filter(|id| stream.entries.remove(id).is_some()).count() as i64)),
+        "XGROUP" => match &stream.group {
+            Some(_) => Err(Expected::Error("BUSYGROUP")),
+            None => {
+                stream.group = Some((0, BTreeSet::new()));
+                Ok(ok())
+            }
+        },
+        "XREADGROUP" => {
+            let Some((next, pending)) = &mut stream.group else { return Err(Expected::Error("NOGROUP")) };
+            let new: Vec<_> = stream.entries.range(*next..).take(parse(&args[5])? as usize).collect();
+            let Some((last, _)) = new.last() else { return Ok(Expected::Exactly(Value::NullArray)) };
+            *next = *last + 1;
+            pending.extend(new.iter().map(|(id, _)| **id));
+            let entries = Value::Array(new.into_iter().map(entry).collect());
+            Ok(Expected::Exactly(Value::Array(vec![Value::Array(vec![bulk(key), entries])])))
+        }
+        _ => {
+            let Some((_, pending)) = &mut stream.group else { return Ok(integer(0)) };
+            Ok(integer(ids(&args[3..])?.iter().filter(|id| pending.remove(id)).count() as i64))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bulkhead::resp::CommandArgs;
@@ -605,6 +684,29 @@ mod tests {
             ("ZSCORE z a", "\"6\""),
             ("SREM s a b c", "(integer) 2"),
             ("TYPE s", "none"),
+        ]);
+    }
+
+    #[test]
+    fn streams_give_each_entry_to_one_consumer() {
+        check(&[
+            ("XREADGROUP GROUP g c COUNT 2 STREAMS x >", "(error) NOGROUP"),
+            ("XADD x 1-* f a", "\"1-0\""),
+            ("XADD x MAXLEN 2 1-* f b", "\"1-1\""),
+            ("XADD x MAXLEN 2 1-* f c", "\"1-2\""),
+            ("XGROUP CREATE x g 0 MKSTREAM", "OK"),
+            ("XGROUP CREATE x g 0 MKSTREAM", "(error) BUSYGROUP"),
+            (
+                "XREADGROUP GROUP g c COUNT 1 STREAMS x >",
+                "1) 1) \"x\"\n   2) 1) 1) \"1-1\"\n         2) 1) \"f\"\n            2) \"b\"",
+            ),
+            ("XDEL x 1-1 1-2 1-9", "(integer) 2"),
+            ("XREADGROUP GROUP g c COUNT 1 STREAMS x >", "(nil)"),
+            ("XACK x g 1-1 1-2", "(integer) 1"),
+            ("XLEN x", "(integer) 0"),
+            ("TYPE x", "stream"),
+            ("XADD x 1-* f d", "\"1-3\""),
+            ("XRANGE x - +", "1) 1) \"1-3\"\n   2) 1) \"f\"\n      2) \"d\""),
         ]);
     }
 }

@@ -223,6 +223,24 @@ const FAMILIES: &[Family] = &[
         ],
         herald: "zincrby",
     },
+    Family {
+        prefix: "x",
+        forms: &[
+            "XADD $a 1-* f $w",
+            "XADD $a MAXLEN $n 1-* f $w",
+            "XLEN $a",
+            "XRANGE $a - +",
+            "XDEL $a 1-$n",
+            "XDEL $a 1-0 1-1",
+            "XGROUP CREATE $a g 0 MKSTREAM",
+            "XREADGROUP GROUP g c COUNT 2 STREAMS $a >",
+            "XACK $a g 1-0 1-1 1-2",
+            "DEL $a",
+            "RENAME $a $b",
+            "COPY $a $b",
+        ],
+        herald: "xreadgroup",
+    },
 ];
 
 /// Some of the families that the server has; at least one.
