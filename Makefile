@@ -71,7 +71,7 @@ unit: deps ## Unit, property, protocol, differential, persistence and kill -9 te
 
 # Compiled together with what `make unit` compiles, so that nothing is compiled twice.
 .PHONY: clients
-clients: deps ## Client libraries and a job queue, unmodified: redis-py, ioredis, node-redis, redis-rs, arq
+clients: deps ## Client libraries and job queues, unmodified: redis-py, ioredis, node-redis, redis-rs, arq, RQ
 	cargo build $(TESTED)
 	scripts/clients.sh $(TARGET_DIR)/debug/bulkhead-server
 

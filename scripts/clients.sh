@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Client libraries as their users have them, against a server: redis-py, ioredis, node-redis, redis-rs, and a job queue.
+# Client libraries as their users have them, against a server: redis-py, ioredis, node-redis, redis-rs, and two job queues.
 #
 #     scripts/clients.sh PORT|SERVER-BINARY [DIRECTORY]
 #
@@ -71,6 +71,7 @@ pip_install() {
 }
 install_redis_py() { pip_install requirements; }
 install_arq() { pip_install requirements-jobs; }
+install_rq() { pip_install requirements-rq; }
 install_node() {
     local node=$directory/node
     cmp -s tests/clients/package.json "$node/installed.json" && return
@@ -83,6 +84,7 @@ install_redis_rs() { cargo build --quiet --package bulkhead-redis-rs; }
 
 run redis-py install_redis_py "$directory/requirements/bin/python" tests/clients/redis_py.py
 run arq install_arq "$directory/requirements-jobs/bin/python" tests/clients/arq_jobs.py
+run rq install_rq "$directory/requirements-rq/bin/python" tests/clients/rq_jobs.py
 export CLIENTS_NODE=$directory/node
 run node install_node node tests/clients/node.mjs
 run redis-rs install_redis_rs "$target_dir/debug/bulkhead-redis-rs"

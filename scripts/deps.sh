@@ -38,7 +38,7 @@ if [[ ${1:-build} == test ]]; then
     need redis-server 'the differential test compares every reply with it' type -P redis-server
     need redis-tools 'redis-cli and redis-benchmark' type -P redis-benchmark
     need curl 'the tests ask the probes with it' type -P curl
-    need python3-venv 'redis-py and arq are installed with it' has_venv
+    need python3-venv 'redis-py, arq and RQ are installed with it' has_venv
     need npm 'ioredis and node-redis are installed with it' type -P npm
     need procps 'kill, with which the tests send signals' type -P kill
 fi

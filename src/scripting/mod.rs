@@ -18,6 +18,7 @@ mod sandbox;
 mod script;
 mod strings;
 mod structlib;
+mod tables;
 mod watch;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use mlua::{Function, Lua, MultiValue, Result, Table, Value};
 use super::arguments::{Arguments, text_of};
 use super::raise::{bad_argument, error_table, fail, fail_anywhere, is_doomed, unwrap, wrong_type};
 use super::watch::Watch;
-use super::{bit, cjson, cmsgpack, random, redis, strings, structlib};
+use super::{bit, cjson, cmsgpack, random, redis, strings, structlib, tables};
 use crate::limits;
 
 /// Of Lua's own globals those that scripts have as they are. What is not named here, in `install` or in [`SHELL`] is not there:
@@ -122,6 +122,8 @@ impl Sandbox {
 
         let string: Table = builtin.raw_get("string")?;
         strings::install(lua, &string, watch, &caught)?;
+        let table: Table = builtin.raw_get("table")?;
+        tables::install(lua, &table, watch, &caught)?;
         let math: Table = builtin.raw_get("math")?;
         random::install(lua, &math)?;
         let os = lua.create_table()?;
@@ -138,7 +140,7 @@ impl Sandbox {
             ("redis", redis.clone()),
             ("string", string),
             ("struct", structlib::library(lua)?),
-            ("table", builtin.raw_get("table")?),
+            ("table", table),
         ] {
             behind.raw_set(name, fronts.make(&library)?)?;
         }

@@ -110,6 +110,33 @@ fn fails(text: &str, expected: &str) {
 }
 
 #[test]
+fn sorting_is_as_in_lua_and_ends_in_time() {
+    returns(
+        "local n, s, m = {}, {}, {}
+         for i = 1, 1000 do n[i] = (i * 7919 % 1013 - 500) / 4 s[i] = tostring(n[i]) .. '\\0' .. i m[i] = n[i] end
+         local less = function(a, b) return a < b end
+         table.sort(n) table.sort(s) table.sort(m, less)
+         for i = 2, 1000 do if n[i] < n[i - 1] or s[i] < s[i - 1] or m[i] ~= n[i] then return i end end
+         return {#n, #s, #m}",
+        "1) (integer) 1000\n2) (integer) 1000\n3) (integer) 1000",
+    );
+    returns("local t = {} table.sort(t, nil) return #t", "(integer) 0");
+    let mut lasting = "local t = {} for i = 1, 5000 do t[i] = i end table.sort(t, rawequal) return 1";
+    for _ in 0..2 {
+        let ended = run_for(Duration::from_micros(20), &mut machine(), lasting, &mut Echo::default());
+        assert!(matches!(ended, Err(Ended::Overdue(Overdue::Time))), "{lasting}: {ended:?}");
+        lasting =
+            "local t = {} for i = 1, 9000 do t[i] = i end table.sort(t, function(a, b) return a > b end) return 1";
+    }
+    fails("table.sort(1)", "user_script:1: bad argument #1 to 'sort' (table expected, got number)");
+    fails("table.sort({}, 1)", "user_script:1: bad argument #2 to 'sort' (function expected, got number)");
+    fails("table.sort({1, 'a', 2})", "attempt to compare");
+    fails("table.sort({1, 2, 3}, function(a, b) return redis.call('fail') end)", "ERR failed");
+    let always = "table.sort({3, 2, 5, 4, 1}, function() return true end)";
+    fails(always, "user_script:1: invalid order function for sorting");
+}
+
+#[test]
 fn bytecode_is_not_run_however_it_comes() {
     fails("\u{1b}Lua", "Error compiling script");
     returns(

@@ -1,4 +1,4 @@
-"""redis-py against Bulkhead: pools, pipelines, transactions, publish/subscribe, blocking pops, RESP2 and RESP3.
+"""redis-py against Bulkhead: pools, pipelines, transactions, scripts, locks, streams, publish/subscribe, blocking pops, RESP2 and RESP3.
 
     redis_py.py PORT
 
@@ -118,6 +118,57 @@ def transactions(client, _):
     assert results[0] is True and isinstance(results[1], redis.ResponseError) and results[2] == "x", results
 
 
+def scripts(client, _):
+    add = client.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1]) + 0.9")
+    assert [add(keys=["sum"], args=[number]) for number in (1, 2, 3)] == [1, 3, 6]
+    client.script_flush()
+    assert add(keys=["sum"], args=[4]) == 10  # It is sent again by itself.
+    with client.pipeline() as pipe:
+        add(keys=["sum"], args=[5], client=pipe)
+        assert pipe.execute() == [15]
+    lock = client.lock("lock", timeout=20)
+    assert lock.acquire(blocking=False) and not client.lock("lock").acquire(blocking=False)
+    assert lock.extend(20) and lock.owned()
+    lock.release()
+    assert client.lock("lock", timeout=20).acquire(blocking=False)
+    client.set("text", "x")
+    try:
+        client.eval("return redis.call('INCR', KEYS[1])", 1, "text")
+        raise AssertionError("INCR of a text went through")
+    except redis.ResponseError as error:
+        assert "not an integer" in str(error), error
+
+
+def streams(client, _):
+    ids = [client.xadd("log", {"number": number}) for number in range(100)]
+    assert client.xlen("log") == 100
+    assert client.xrange("log", min=ids[10], count=2) == [(ids[10], {"number": "10"}), (ids[11], {"number": "11"})]
+    assert client.xgroup_create("log", "group", id="0")
+    taken = []
+    for _ in range(10):
+        ((name, entries),) = pairs(client.xreadgroup("group", "ann", {"log": ">"}, count=10))
+        assert name == "log"
+        taken += [entry_id for entry_id, _ in entries]
+    assert taken == ids and client.xpending("log", "group")["pending"] == 100
+    assert client.xack("log", "group", *ids[:99]) == 99
+    claimed = client.xautoclaim("log", "group", "bob", min_idle_time=0)
+    assert claimed[1] == [(ids[99], {"number": "99"})], claimed
+    assert client.xinfo_groups("log")[0]["pending"] == 1
+    waiting = threading.Timer(0.2, lambda: connect().xadd("log", {"number": "late"}))
+    waiting.start()
+    ((_, entries),) = pairs(client.xread({"log": "$"}, block=20_000))
+    assert entries[0][1] == {"number": "late"}, entries
+    waiting.join()
+    assert client.xtrim("log", maxlen=5, approximate=False) == 96
+
+
+def pairs(reply):
+    """What XREAD answers, in RESP2 as in RESP3."""
+    if not isinstance(reply, dict):
+        return reply
+    return [(key, entries[0]) for key, entries in reply.items()]
+
+
 def messages(client, options):
     listener = connect(**options).pubsub()
     listener.subscribe("news")
@@ -197,7 +248,7 @@ def administration(client, _):
 def main():
     for options in ({"protocol": 2}, {"protocol": 3}):
         client = connect(**options)
-        for check in (pools, types, pipelines, transactions, messages, blocking_pops, administration):
+        for check in (pools, types, pipelines, transactions, scripts, streams, messages, blocking_pops, administration):
             client.flushall()
             check(client, options)
             print(f"redis-py {redis.__version__} RESP{options['protocol']}: {check.__name__.replace('_', ' ')}: ok", flush=True)
