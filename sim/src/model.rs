@@ -118,6 +118,9 @@ pub enum Touches {
     Everything,
 }
 
+/// The script that plans run: a command with two keys, one after the other.
+pub const SCRIPT: &str = "return{redis.call(ARGV[1],KEYS[1],ARGV[2]),redis.call(ARGV[1],KEYS[2],ARGV[2])}";
+
 /// Commands that read and change nothing.
 const READS: &[&str] = &[
     "GET",
@@ -176,6 +179,7 @@ pub fn touches(db: usize, args: &[Vec<u8>]) -> Touches {
         "MSET" | "MSETNX" => keys(&args[1..].iter().step_by(2).cloned().collect::<Vec<_>>()),
         "RENAME" | "RENAMENX" | "COPY" | "LMOVE" | "BLMOVE" => keys(&args[1..3]),
         "BLPOP" | "BRPOP" | "BZPOPMIN" => keys(&args[1..args.len() - 1]),
+        "EVAL" => keys(args.get(3..5).unwrap_or_default()),
         "XGROUP" => keys(&args[2..3]),
         "XREADGROUP" => keys(&args[args.len() - 2..args.len() - 1]),
         _ if args.len() > 1 => keys(&args[1..2]),
@@ -219,9 +223,17 @@ pub fn apply(state: &mut State, db: usize, args: &[Vec<u8>]) -> Option<Expected>
         "SADD" | "SREM" | "SCARD" | "SMEMBERS" | "SISMEMBER" => set(state, db, &name, args),
         "ZADD" | "ZREM" | "ZCARD" | "ZSCORE" | "ZINCRBY" | "ZRANGE" => sorted(state, db, &name, args),
         "XADD" | "XLEN" | "XRANGE" | "XDEL" | "XGROUP" | "XREADGROUP" | "XACK" => stream(state, db, &name, args),
+        "EVAL" => Ok(script(state, db, args)?),
         _ => return None,
     };
     Some(result.unwrap_or_else(|stopped| stopped))
+}
+
+/// `EVAL SCRIPT 2 key key command argument`. None of its commands may fail.
+fn script(state: &mut State, db: usize, args: &[Vec<u8>]) -> Option<Expected> {
+    let [_, text, _, one, other, command, argument] = args else { return None };
+    let mut run = |key: &Vec<u8>| apply(state, db, &[command.clone(), key.clone(), argument.clone()]);
+    (text == SCRIPT.as_bytes()).then(|| Some(Expected::All(vec![run(one)?, run(other)?])))?
 }
 
 fn parse(bytes: &[u8]) -> Result<i64, Stopped> {
@@ -624,6 +636,15 @@ mod tests {
             };
             assert_eq!(shown, *expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_script_does_what_its_commands_do() {
+        let script = format!("EVAL {SCRIPT} 2 a b INCRBY 2");
+        check(&[("SET a 5", "OK"), (&script, "a transaction"), ("MGET a b", "1) \"7\"\n2) \"2\"")]);
+        let other: Vec<Vec<u8>> =
+            script.replace("return", "").split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        assert_eq!(apply(&mut State::new(), 0, &other), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use super::is_served;
 use crate::dice::Dice;
+use crate::model;
 use crate::plan::{Action, ClientPlan, Step};
 
 /// How busy a client is.
@@ -80,7 +81,11 @@ pub fn register(dice: &mut Dice, name: &str, keys: u64, families: &[&Family], pa
         let word = format!("{name}.{sent}~");
         let number = dice.between(0..=20);
         let form = dice.pick(family.forms);
-        form.replace("$a", &a).replace("$b", &b).replace("$w", &word).replace("$n", &number.to_string())
+        form.replace("$script", model::SCRIPT)
+            .replace("$a", &a)
+            .replace("$b", &b)
+            .replace("$w", &word)
+            .replace("$n", &number.to_string())
     });
     if is_served("multi") && dice.one_in(2) {
         let watched = format!("r:{}0", dice.pick(families).prefix);
@@ -155,6 +160,8 @@ const FAMILIES: &[Family] = &[
             "DEL $a",
             "MGET $a $b",
             "MSET $a $n $b $n",
+            "EVAL $script 2 $a $b INCRBY $n",
+            "EVAL $script 2 $a $b DECRBY $n",
         ],
         herald: "incr",
     },
@@ -203,6 +210,7 @@ const FAMILIES: &[Family] = &[
             "SMEMBERS $a",
             "SCARD $a",
             "SISMEMBER $a x",
+            "EVAL $script 2 $a $b SADD $w",
             "DEL $a",
             "RENAME $a $b",
         ],
