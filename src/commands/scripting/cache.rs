@@ -111,8 +111,9 @@ impl Scripting {
 
     /// SCRIPT FLUSH
     pub fn forget_all(&self) {
-        let made = self.texts.lock().made;
-        *self.texts.lock() = Texts { made, ..Texts::default() };
+        let mut texts = self.texts.lock();
+        *texts = Texts { made: texts.made, ..Texts::default() };
+        drop(texts);
         self.generation.fetch_add(1, Ordering::Relaxed);
         self.machines.lock().clear();
     }
