@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bulkhead::failpoints;
+use bulkhead::{failpoints, limits};
 
 use super::{Case, Finding, Oracle};
 use crate::history::{Operation, Spell};
@@ -44,7 +44,7 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
                 ("it only reads", round_trip(case, reply_len(operation)))
             }
             false => {
-                let patience = request_timeout(case) + SWEEP;
+                let patience = request_timeout(case) + SWEEP + sweeper_pauses(case, operation.invoked, returned);
                 ("request-timeout", round_trip(case, reply_len(operation)) + patience)
             }
         };
@@ -67,6 +67,18 @@ fn check(case: &Case<'_>) -> Result<Finding, String> {
         }
     }
     Finding::checked(checked)
+}
+
+/// How long the task that looks at deadlines may have been away: each of its panics costs it a pause, and a look.
+fn sweeper_pauses(case: &Case<'_>, from: Duration, to: Duration) -> Duration {
+    let pauses = |spell: &Spell| match &spell.fault {
+        Fault::Failpoint { place, times, .. } if place.name() == "network.sweep" => {
+            (limits::NETWORK_TASK_RESTART_PAUSE + SWEEP) * *times as u32
+        }
+        _ => Duration::ZERO,
+    };
+    let spells = case.history.spells.iter().map(|spell| (spell.from, pauses(spell)));
+    spells.filter(|(began, pauses)| *began <= to && from <= *began + *pauses).map(|(_, pauses)| pauses).sum()
 }
 
 pub(super) fn is_network(fault: &Fault) -> bool {
